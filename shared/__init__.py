@@ -1,0 +1,1 @@
+"""What the services have in common: contracts, messaging, runtime. Never imports `services`."""

@@ -1,0 +1,121 @@
+"""Generation: between whoever needs thinking and inference, the one service that talks to a model."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from shared.contracts.message import Command, Reply, Value
+
+Purpose = Literal["plan", "research", "section", "summary", "repair", "chat"]
+
+
+class CallKey(Value):
+    """The ledger's key: the same key is paid for once. `epoch` rises only when somebody wants it done again."""
+
+    goal_id: str
+    run: int = 1
+    step: str
+    epoch: int = 0
+    purpose: Purpose
+    ordinal: int = 0
+
+
+class ChatMessage(Value):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class InputPassage(Value):
+    """A passage that the answer may cite, by its `id`: `[id]` at the end of a sentence. `position`: 0 is first."""
+
+    id: str
+    text: str
+    title: str = ""
+    heading: str | None = None
+    position: int = 0
+
+
+class Inputs(Value):
+    """What the prompt was rendered from. The extractive engine reads this and never the prompt. `limit`: sentences."""
+
+    question: str
+    passages: tuple[InputPassage, ...] = ()
+    limit: int = 8
+
+
+class Generate(Command, owner="inference", name="generate"):
+    """Think. Answered by `Generated`; the same `call` again is answered from the ledger or joins the running one.
+
+    `engine`: `auto`, `extractive`, `scripted` or `provider/model`. The text that comes back is plain sentences, each
+    ending in `[id]` of an input passage (for `plan`: JSON that fits `output_schema`).
+    """
+
+    call: CallKey
+    engine: str = "auto"
+    messages: tuple[ChatMessage, ...]
+    inputs: Inputs
+    max_tokens: int = Field(default=512, ge=1, le=8192)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    seed: int = 0
+    output_schema: dict[str, JsonValue] | None = None
+    priority: int = 3
+    deadline_at: datetime | None = None
+
+
+class Usage(Value):
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Timings(Value):
+    """Seconds: waiting for a slot, to the first token, the whole model call."""
+
+    queue_s: float = 0.0
+    first_token_s: float = 0.0
+    total_s: float = 0.0
+
+
+class Generated(Reply, owner="inference", name="generated"):
+    """The answer. `finish`: `stop` is success; `length` never is; `unsupported`: this engine cannot do this purpose;
+    `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid."""
+
+    call: CallKey
+    finish: Literal["stop", "length", "unsupported", "failed"]
+    text: str = ""
+    engine: str
+    engine_reason: str | None = None
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    cached: bool = False
+    error: str | None = None
+
+
+class Embed(Command, owner="inference", name="embed"):
+    """Vectors for texts, in order. Answered by `Embedded`, or `Refused` with error `no_embedder`."""
+
+    texts: tuple[str, ...] = Field(min_length=1, max_length=256)
+    engine: str = "auto"
+
+
+class Embedded(Reply, owner="inference", name="embedded"):
+    engine: str
+    vectors: tuple[tuple[float, ...], ...]
+
+
+class DescribeEngine(Command, owner="inference", name="describe_engine"):
+    """Which engine would answer `engine` now, and why? Answered by `EngineDescribed`."""
+
+    engine: str = "auto"
+
+
+class EngineDescribed(Reply, owner="inference", name="engine_described"):
+    """`engine`: `ollama/<model>` or `extractive`. `reason`: why not another, with what to do; null when all is well.
+    `usable` is false when the engine that was named cannot be had."""
+
+    engine: str
+    usable: bool = True
+    reason: str | None = None
+    slots: int = 1
+    running: int = 0
+    waiting: int = 0
