@@ -24,16 +24,23 @@ class Sentence:
     kind: Kind = "sentence"
 
 
-_NEVER_LAST = frozenset(
-    ["e.g", "i.e", "eg", "ie", "al", "vs", "cf", "fig", "figs", "abb", "tab", "eq", "eqs", "sec", "secs", "ch", "chap", "ref", "refs", "approx", "ca", "resp", "viz", "dr", "mr", "mrs", "ms", "prof", "st", "jr", "sr", "dept", "vgl", "bspw", "ggf", "evtl", "inkl", "sog", "z.b", "d.h", "u.a", "o.g", "env", "mme", "mlle", "sra", "núm", "pág", "p.ej", "p.ex", "vol", "ed", "eds", "rev", "gen", "col", "capt", "gov", "sen", "rep", "hon", "messrs", "incl", "excl", "aka", "a.k.a", "w.r.t"]
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NEVER_LAST = _set(
+    """e.g i.e eg ie al vs cf fig figs abb tab eq eqs sec secs ch chap ref refs approx ca resp viz dr mr mrs ms prof st
+    jr sr dept vgl bspw ggf evtl inkl sog z.b d.h u.a o.g env mme mlle sra núm pág p.ej p.ex vol ed eds rev gen col capt
+    gov sen rep hon messrs incl excl aka a.k.a w.r.t"""
 )
-_BEFORE_NUMBER = frozenset(["no", "nr", "nos", "p", "pp", "s", "art", "v", "ver", "bd", "§", "kap", "section"])
-_SOFT = frozenset(["etc", "inc", "ltd", "co", "corp", "usw", "bzw", "u.s.w"])
+_BEFORE_NUMBER = _set("no nr nos p pp s art v ver bd § kap section")
+_SOFT = _set("etc inc ltd co corp usw bzw u.s.w")
 _MONTH = re.compile(
     r"(Jan|Feb|März|Mär|Mar|Apr|Mai|May|Jun|Jul|Aug|Sep|Okt|Oct|Nov|Dez|Dec|janv|févr|mars|avril|juin|juil|août)", re.I
 )
-_STARTERS = frozenset(
-    ["The", "It", "This", "That", "These", "Those", "In", "On", "At", "A", "An", "We", "They", "He", "She", "There", "If", "When", "While", "For", "To", "But", "And", "However", "Then", "As", "With", "Its", "Their", "Each", "Every", "Both", "Some", "Most", "Der", "Die", "Das", "Es", "Ein", "Eine", "Wir", "Sie", "Le", "La", "Les", "Il", "Elle", "Un", "Une", "El", "Los", "Las"]
+_STARTERS = _set(
+    """The It This That These Those In On At An A We They He She There If When While For To But And However Then As With
+    Its Their Each Every Both Some Most Der Die Das Es Ein Eine Wir Sie Le La Les Il Elle Un Une El Los Las"""
 )
 _STOP_MARK = re.compile(r"[.!?…。]+[\"'”’»)\]*_]*(?:\[\d+(?:[,;–-]\s*\d+)*\])*(?=\s|$)")
 _FENCE = re.compile(r"\s*(```|~~~)")

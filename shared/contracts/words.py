@@ -15,9 +15,9 @@ _STOP = {
         diesem diesen dieser dieses doch durch ein eine einem einen einer eines er es für hat haben hier ich ihr ihre im
         in ist ja kann man mit nach noch nur ob oder ohne sehr sein seine sich sie sind so über um und uns unter vom von
         vor war waren warum was wenn wer werden wie wird wo wurde zu zum zur""",
-    "fr": """au aux avec ce ces cet cette chez comme comment dans de des donc du elle elles en est et été être eux il ils
-        la le les leur leurs lui mais même ne nous on ont ou où par pas plus pour pourquoi qu quand que quel quelle quels
-        qui sa sans se ses son sont sur ta te tes très tu un une vos votre vous""",
+    "fr": """au aux avec ce ces cet cette chez comme comment dans de des donc du elle elles en est et été être eux il
+        ils la le les leur leurs lui mais même ne nous on ont ou où par pas plus pour pourquoi qu quand que quel quelle
+        quels qui sa sans se ses son sont sur ta te tes très tu un une vos votre vous""",
     "es": """al como cómo con cual cuál cuando cuándo de del desde donde dónde el ella ellas ellos en entre era es esa
         ese eso esta está estas este esto estos fue ha han hay la las lo los más muy no nos o para pero por porque que
         qué quién se sea ser si sin sobre son su sus también un una unas uno unos y ya""",
