@@ -1,9 +1,9 @@
 """One delivery, from the wire to its settlement. The only place that settles a message.
 
-    size, decode, validate ── no ──> dead letter, and an error reply where one was asked for
-    in a dead consumer's hands? ───> suspect queue: handled alone
-    handler ── Rejected ──> dead letter        ── Retryable, any other ──> retry queue, counted; spent: dead letter
-            ── Deferred ──> retry queue, not counted      ── Cancelled ──> ack      ── done ──> ack
+size, decode, validate ── no ──> dead letter, and an error reply where one was asked for
+in a dead consumer's hands? ───> suspect queue: handled alone
+handler ── Rejected ──> dead letter        ── Retryable, any other ──> retry queue, counted; spent: dead letter
+        ── Deferred ──> retry queue, not counted      ── Cancelled ──> ack      ── done ──> ack
 """
 
 import time

@@ -1,0 +1,214 @@
+"""One process's connection to the broker: confirms, mandatory, persistent, prefetch; comes back by itself.
+
+The only file that knows FastStream. Bodies stay bytes and are settled by hand (`consume.py`): FastStream's own decoding
+would delete what it cannot read, and its default acknowledgement would delete what a handler failed on.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from aio_pika import IncomingMessage
+from aiormq.exceptions import AMQPError, DeliveryError, PublishError
+from faststream import AckPolicy
+from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
+from yarl import URL
+
+from shared.errors import NoMesh, Rejected, Retryable
+from shared.messaging import topology
+from shared.messaging.envelope import Envelope, Outgoing
+
+log = structlog.get_logger()
+OnMessage = Callable[[IncomingMessage], Awaitable[None]]
+RECONNECT_S = 0.25
+"""Seconds between attempts to connect: a refused connection on loopback costs under a millisecond."""
+_LOST = (AMQPError, ConnectionError, RuntimeError, OSError)
+
+
+@dataclass
+class Link:
+    """A connection by name. `url`: amqp://user:password@host:port/vhost. Not usable before `connect`."""
+
+    url: str
+    name: str
+    publish_timeout_s: float = 30.0
+    heartbeat_s: int = 10
+    on_reconnected: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._up = asyncio.Event()
+        self._broker = RabbitBroker(
+            str(URL(self.url).update_query(heartbeat=self.heartbeat_s, name=self.name)),
+            default_channel=Channel(publisher_confirms=True, on_return_raises=True),
+            reconnect_interval=RECONNECT_S,
+            on_close=[self._went_down],
+            on_reconnected=[self._came_back],
+            graceful_timeout=None,
+            apply_types=False,
+            decoder=_as_it_is,
+            logger=None,
+        )
+        self.user = URL(self.url).user or "guest"
+
+    @property
+    def connected(self) -> bool:
+        return self._up.is_set()
+
+    async def connect(self, *, wait_s: float | None = None) -> None:
+        """Waits for the broker as long as it takes, or raises NoMesh after `wait_s` seconds."""
+        deadline = None if wait_s is None else time.monotonic() + wait_s
+        while True:
+            try:
+                await asyncio.wait_for(self._broker.connect(), 10)
+                self._up.set()
+                return
+            except (*_LOST, TimeoutError) as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise NoMesh(f"no broker answers at {self.address}: {error or type(error).__name__}") from None
+                log.debug("broker_not_there_yet", address=self.address, reason=str(error))
+                await asyncio.sleep(RECONNECT_S)
+
+    @property
+    def address(self) -> str:
+        """The URL without its password."""
+        return str(URL(self.url).with_password(None))
+
+    async def declare(self, queues: Iterable[topology.Queue], bindings: Iterable[topology.Binding]) -> None:
+        """Declares exchanges, queues and bindings. Twice is harmless; other arguments than before are an error."""
+        exchanges = {e.name: await self._broker.declare_exchange(_exchange(e)) for e in topology.exchanges()}
+        declared = {q.name: await self._broker.declare_queue(_queue(q)) for q in queues}
+        for binding in bindings:
+            await declared[binding.queue].bind(exchanges[binding.exchange], routing_key=binding.key)
+
+    def consume(self, queue: str, on_message: OnMessage, *, prefetch: int) -> None:
+        """Subscribes to a queue that exists. Each delivery runs as a task of its own, `prefetch` at most at once."""
+        self._subscribe(RabbitQueue(queue, declare=False), on_message, prefetch=prefetch)
+
+    def consume_own(self, queue: str, on_message: OnMessage, *, events: Iterable[str] = ()) -> None:
+        """Subscribes to a queue that is this process's alone and goes with it; acknowledged on arrival."""
+        self._own = RabbitQueue(queue, exclusive=True, auto_delete=True, durable=False)
+        self._own_events = tuple(events)
+        self._subscribe(self._own, on_message, prefetch=100, policy=AckPolicy.ACK_FIRST)
+
+    def _subscribe(
+        self, queue: RabbitQueue, on_message: OnMessage, *, prefetch: int, policy: AckPolicy = AckPolicy.MANUAL
+    ) -> None:
+        async def handle(message: RabbitMessage) -> None:
+            await on_message(message.raw_message)
+
+        channel = Channel(prefetch_count=prefetch)
+        self._broker.subscriber(queue, ack_policy=policy, no_reply=True, channel=channel)(handle)
+
+    async def start(self) -> None:
+        """Starts all subscriptions."""
+        await self._broker.start()
+        for key in getattr(self, "_own_events", ()):
+            await self.bind_own(key)
+
+    async def bind_own(self, key: str) -> None:
+        """This process's own queue hears events with this key from now on, reconnects included."""
+        exchange = await self._broker.declare_exchange(RabbitExchange(topology.EVENTS, declare=False))
+        queue = await self._broker.declare_queue(self._own)
+        await queue.bind(exchange, routing_key=key)
+
+    async def publish(self, out: Outgoing) -> None:
+        """Publishes and waits for the confirm, through reconnects, at most `publish_timeout_s` seconds.
+
+        Raises Rejected when a mandatory message has nowhere to go, Retryable when the broker does not confirm in time.
+        May publish twice (with the same message id) when a connection breaks before its confirm.
+        """
+        deadline = time.monotonic() + self.publish_timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Retryable(f"the broker did not confirm within {self.publish_timeout_s:.0f} s")
+            try:
+                await asyncio.wait_for(self._publish(out), left)
+                return
+            except PublishError:
+                if not out.mandatory:
+                    return
+                raise Rejected(f"nobody listens on {out.exchange or 'queue'} {out.routing_key}") from None
+            except (*_LOST, DeliveryError, TimeoutError) as error:
+                log.debug("publish_again", key=out.routing_key, reason=str(error) or type(error).__name__)
+                await self._wait_until_up(deadline)
+
+    async def _publish(self, out: Outgoing) -> None:
+        await self._broker.publish(
+            out.body,
+            exchange=RabbitExchange(out.exchange, declare=False) if out.exchange else None,
+            routing_key=out.routing_key,
+            mandatory=out.mandatory or out.exchange == "",
+            persist=out.persistent,
+            message_id=out.message_id,
+            message_type=out.type,
+            headers=out.headers,
+            correlation_id=out.correlation_id or out.message_id,
+            reply_to=out.reply_to,
+            priority=out.priority,
+            content_type="application/json",
+            timestamp=datetime.now(UTC),
+            user_id=self.user,
+        )
+
+    async def _wait_until_up(self, deadline: float) -> None:
+        await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
+
+    async def stop_consuming(self) -> None:
+        """No new deliveries; those in hand go on."""
+        for subscriber in self._broker.subscribers:
+            with contextlib.suppress(*_LOST):
+                await subscriber.stop()
+
+    async def close(self) -> None:
+        with contextlib.suppress(*_LOST):
+            await self._broker.stop()
+        self._up.clear()
+
+    async def _came_back(self, *_: Any) -> None:
+        self._up.set()
+        log.info("broker_reconnected", address=self.address)
+        for callback in self.on_reconnected:
+            await callback()
+
+    def _went_down(self, *_: Any) -> None:
+        self._up.clear()
+
+
+async def _as_it_is(message: Any) -> Any:
+    return message
+
+
+def _exchange(exchange: topology.Exchange) -> RabbitExchange:
+    kind = ExchangeType.TOPIC if exchange.kind == "topic" else ExchangeType.FANOUT
+    return RabbitExchange(exchange.name, type=kind, durable=True, arguments=exchange.arguments or None)
+
+
+def _queue(queue: topology.Queue) -> RabbitQueue:
+    arguments: Any = {k: v for k, v in queue.arguments.items() if k != "x-queue-type"}
+    if queue.arguments.get("x-queue-type") == "quorum":
+        return RabbitQueue(queue.name, queue_type=QueueType.QUORUM, durable=True, arguments=arguments)
+    return RabbitQueue(queue.name, queue_type=QueueType.CLASSIC, durable=True, arguments=arguments)
+
+
+def envelope_of(message: IncomingMessage, *, queue: str, suspect: bool = False) -> Envelope:
+    """What the broker says of a delivery, read from the raw message only."""
+    return Envelope(
+        queue=queue,
+        message_id=message.message_id or "",
+        type=message.type or "",
+        routing_key=message.routing_key or "",
+        correlation_id=message.correlation_id,
+        reply_to=message.reply_to,
+        user_id=message.user_id,
+        redelivered=bool(message.redelivered),
+        suspect=suspect,
+        headers=dict(message.headers or {}),
+    )

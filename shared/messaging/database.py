@@ -1,0 +1,289 @@
+"""An owner's database, and the unit of work: state, inbox and outbox in one transaction.
+
+SQLite (embedded default: one replica, guarded by a lock file) and PostgreSQL (any number of replicas; a schema per
+owner). Many deliveries share one commit under load; an idle service commits at once.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.contracts.message import Message
+from shared.errors import ConfigurationError, Retryable, WarrenError
+from shared.messaging import outbox
+from shared.messaging.envelope import Envelope, Outgoing
+from shared.messaging.ids import derived_id
+from shared.messaging.outbox import Relay, Stored, Tables
+from shared.messaging.publish import Stamp, reply_to_request
+
+log = structlog.get_logger()
+T = TypeVar("T")
+BATCH = 64
+"""Deliveries that may share one commit: enough to hide an fsync, few enough to keep each one's wait short."""
+
+
+@dataclass
+class Unit:
+    """One message's work inside a transaction. What is published here leaves if and only if the work is committed."""
+
+    connection: AsyncConnection
+    envelope: Envelope
+    stamp: Stamp
+    outgoing: list[Outgoing] = field(default_factory=list)
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+    def publish(
+        self, message: Message, *, subject: str | None = None, key: str | None = None, to: Envelope | None = None
+    ) -> None:
+        """A command or event; or, with `to`, the reply to an earlier request. Ids derive from cause and position."""
+        if to is not None:
+            reply = reply_to_request(message, to)
+            if reply:
+                self.outgoing.append(reply)
+            return
+        identity = derived_id(self.envelope.message_id, self.stamp.service, len(self.outgoing), message.type_name())
+        self.outgoing.append(
+            self.stamp.outgoing(message, message_id=identity, cause=self.envelope, subject=subject, key=key)
+        )
+
+    def publish_as(self, out: Outgoing) -> None:
+        """A message whose id and address the caller has chosen."""
+        self.outgoing.append(out)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Called once the transaction is durable; never if it is not. Must not raise."""
+        self.callbacks.append(callback)
+
+
+Work = Callable[[Unit], Awaitable[Message | None]]
+
+
+@dataclass
+class _Job:
+    work: Work
+    envelope: Envelope
+    once: bool
+    done: "asyncio.Future[None]"
+    unit: Unit | None = None
+    stored: list[Stored] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+class Database:
+    """`url` names SQLite or PostgreSQL. `open` before use; `relay` is started by the service once it is connected."""
+
+    def __init__(self, url: str, tables: MetaData, *, stamp: Stamp, version: int = 1) -> None:
+        self.url, self.metadata, self.stamp, self.version = make_url(url), tables, stamp, version
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.messaging = Tables.on(tables)
+        self._schema = Table("schema_version", tables, Column("version", Integer, primary_key=True))
+        self._write = asyncio.Lock()
+        self._jobs: list[_Job] = []
+        self._wake = asyncio.Event()
+        self._lock_file: Any = None
+        self.engine: AsyncEngine
+        self.relay: Relay
+
+    async def open(self, publish: Callable[[Outgoing], Awaitable[None]]) -> None:
+        """Creates what is missing. Raises ConfigurationError when another replica holds the SQLite file."""
+        if self.is_sqlite:
+            self._lock_sqlite()
+        self.engine = _engine(self.url, self.stamp.service)
+        async with self.engine.begin() as connection:
+            await self._migrate(connection)
+        self.relay = Relay(self.messaging, publish, self._load_orphans, self._forget)
+
+    def _lock_sqlite(self) -> None:
+        path = Path(self.url.database or "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock_file = open(f"{path}.lock", "w")  # noqa: SIM115  # held as long as the process lives
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(
+                f"another {self.stamp.service} already works on {path}: SQLite serves one replica only",
+                field="WARREN_DATABASE_URL",
+                hint="scale on PostgreSQL: WARREN_DATABASE_URL=postgresql+asyncpg://... (compose does)",
+            ) from None
+
+    async def _migrate(self, connection: AsyncConnection) -> None:
+        if not self.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(7263541)"))
+            await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.stamp.service}"'))
+        await connection.run_sync(self.metadata.create_all)
+        found = (await connection.execute(select(self._schema.c.version))).scalars().all()
+        if found and max(found) > self.version:
+            raise ConfigurationError(
+                f"the database was written by a newer Warren (schema {max(found)}, this one knows {self.version})",
+                hint="update Warren, or name another database",
+            )
+        if self.version not in found:
+            await connection.execute(insert(self._schema).values(version=self.version))
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; sees what is committed."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def unit(self, envelope: Envelope | None = None) -> AsyncIterator[Unit]:
+        """A transaction of a background task. Committed at the end of the block, rolled back when it raises."""
+        cause = envelope or Envelope(message_id=derived_id("unit", self.stamp.instance, id(self), _tick()))
+        async with self._write_lock():
+            async with self.engine.begin() as connection:
+                unit = Unit(connection, cause, self.stamp)
+                yield unit
+                stored = await self._store(connection, unit.outgoing)
+            self._committed([(unit, stored)])
+
+    async def apply(self, work: Work, envelope: Envelope, *, once: bool = True) -> None:
+        """Runs `work` in a transaction, together with others that wait. Returns once it is committed.
+
+        `once`: a message id that was handled before is not handled again; its reply is published again. Work whose own
+        tables know what was done (`once=False`) sees every delivery. Raises what `work` raised, rolled back alone.
+        """
+        job = _Job(work, envelope, once, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        self._wake.set()
+        await job.done
+
+    async def run(self) -> None:
+        """Commits what `apply` brings, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._jobs:
+                batch, self._jobs = self._jobs[:BATCH], self._jobs[BATCH:]
+                await self._commit(batch)
+
+    async def _commit(self, batch: list[_Job]) -> None:
+        try:
+            async with self._write_lock(), self.engine.begin() as connection:
+                for job in batch:
+                    await self._run_job(connection, job)
+                await outbox.forget_rows(connection, self.messaging, self.relay.take_sent())
+        except DBAPIError as error:
+            if len(batch) > 1:  # one of them spoils the commit of all: find out which, one by one
+                for job in batch:
+                    await self._commit([_Job(job.work, job.envelope, job.once, job.done)])
+                return
+            batch[0].error = Retryable(f"the database refused: {error.orig}")
+        except Exception as error:
+            for job in batch:
+                job.error = error
+        self._committed([(job.unit, job.stored) for job in batch if job.unit and not job.error])
+        for job in batch:
+            _resolve(job)
+
+    async def _run_job(self, connection: AsyncConnection, job: _Job) -> None:
+        """Each job in a savepoint: what fails is undone alone."""
+        try:
+            async with connection.begin_nested():
+                job.unit = unit = Unit(connection, job.envelope, self.stamp)
+                if not (job.once and await self._answered_before(unit)):
+                    reply = await job.work(unit)
+                    answer = reply_to_request(reply, job.envelope) if reply else None
+                    unit.outgoing.extend([answer] if answer else [])
+                    if job.once:
+                        await outbox.remember(connection, self.messaging, job.envelope.message_id, answer)
+                job.stored = await self._store(connection, unit.outgoing)
+        except DBAPIError:
+            raise
+        except Exception as error:
+            job.error = error
+
+    async def _answered_before(self, unit: Unit) -> bool:
+        known, reply = await outbox.seen(unit.connection, self.messaging, unit.envelope.message_id)
+        if reply:
+            unit.outgoing.append(reply)
+        return known
+
+    async def _store(self, connection: AsyncConnection, messages: list[Outgoing]) -> list[Stored]:
+        return await outbox.store(connection, self.messaging, messages)
+
+    def _committed(self, done: list[tuple[Unit, list[Stored]]]) -> None:
+        for unit, stored in done:
+            self.relay.hand_over(stored)
+            for callback in unit.callbacks:
+                callback()
+
+    @contextlib.asynccontextmanager
+    async def _write_lock(self) -> AsyncIterator[None]:
+        """SQLite has one writer: wait here, where waiting is fair, rather than in its busy loop."""
+        if not self.is_sqlite:
+            yield
+            return
+        async with self._write:
+            yield
+
+    async def _load_orphans(self, before: datetime) -> list[Stored]:
+        async with self.read() as connection:
+            return await outbox.load_rows(connection, self.messaging, before)
+
+    async def _forget(self, ids: list[int]) -> None:
+        async with self._write_lock(), self.engine.begin() as connection:
+            await outbox.forget_rows(connection, self.messaging, ids)
+
+    async def purge(self) -> None:
+        """Forgets message ids that no copy can carry any more."""
+        async with self._write_lock(), self.engine.begin() as connection:
+            await outbox.purge_inbox(connection, self.messaging, datetime.now(UTC))
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        if self._lock_file:
+            self._lock_file.close()
+
+
+def _resolve(job: _Job) -> None:
+    if job.done.done():
+        return
+    if job.error is None:
+        job.done.set_result(None)
+    elif isinstance(job.error, Exception):
+        job.done.set_exception(job.error)
+    else:
+        job.done.set_exception(WarrenError(str(job.error)))
+
+
+_ticks = iter(range(2**62))
+
+
+def _tick() -> str:
+    return f"{datetime.now(UTC).timestamp()}-{next(_ticks)}"
+
+
+def _engine(url: Any, schema: str) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(
+            url, pool_size=5, pool_pre_ping=True, connect_args={"server_settings": {"search_path": schema}}
+        )
+    engine = create_async_engine(url, pool_size=3)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        # The driver would begin transactions by guessing, and guess wrong before a savepoint: we begin them ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        # FULL: a commit survives a power cut, not only a crash of the process; the input is acked after it.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine

@@ -1,0 +1,190 @@
+"""Inbox, outbox, and the relay: what makes an effect happen once and its messages leave for certain.
+
+A handler's state, the id of the message it came from, and the messages that follow from it are one transaction. The
+relay publishes what was committed, in order per goal, and waits for the confirms. It is independent of the input: rows
+that a dead replica left behind are found by age and published by any replica, with the same ids.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import Rejected, Retryable
+from shared.messaging.envelope import Outgoing
+
+log = structlog.get_logger()
+ORPHAN_AGE = timedelta(seconds=5)
+"""Rows older than this were left behind: a live relay publishes within milliseconds of the commit."""
+INBOX_KEPT = timedelta(days=7)
+"""How long a message id is remembered: longer than any queue, retry or parked message keeps a copy."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that messaging adds to an owner's own."""
+
+    inbox: Table
+    outbox: Table
+
+    @classmethod
+    def on(cls, metadata: MetaData) -> "Tables":
+        inbox = Table(
+            "inbox",
+            metadata,
+            Column("message_id", String(255), primary_key=True),
+            Column("at", DateTime(timezone=True), nullable=False, index=True),
+            Column("reply", Text),  # Outgoing without its body: a question asked again gets the same answer again
+            Column("reply_body", LargeBinary),
+        )
+        outbox = Table(
+            "outbox",
+            metadata,
+            Column("id", Integer, primary_key=True, autoincrement=True),
+            Column("at", DateTime(timezone=True), nullable=False),
+            Column("message", Text, nullable=False),
+            Column("body", LargeBinary, nullable=False),
+        )
+        return cls(inbox, outbox)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An outbox row."""
+
+    id: int
+    message: Outgoing
+
+
+async def seen(connection: AsyncConnection, tables: Tables, message_id: str) -> tuple[bool, Outgoing | None]:
+    """Was this message handled before, and what was replied to it?"""
+    row = (await connection.execute(select(tables.inbox).where(tables.inbox.c.message_id == message_id))).first()
+    if row is None:
+        return False, None
+    return True, Outgoing.from_json(row.reply, row.reply_body) if row.reply else None
+
+
+async def remember(connection: AsyncConnection, tables: Tables, message_id: str, reply: Outgoing | None) -> None:
+    """Raises IntegrityError when another replica handled the message in the meantime."""
+    await connection.execute(
+        insert(tables.inbox).values(
+            message_id=message_id,
+            at=datetime.now(UTC),
+            reply=reply.to_json() if reply else None,
+            reply_body=reply.body if reply else None,
+        )
+    )
+
+
+async def store(connection: AsyncConnection, tables: Tables, messages: Sequence[Outgoing]) -> list[Stored]:
+    """Puts messages into the outbox, in order."""
+    stored = []
+    for message in messages:
+        row = insert(tables.outbox).values(at=datetime.now(UTC), message=message.to_json(), body=message.body)
+        result = await connection.execute(row.returning(tables.outbox.c.id))
+        stored.append(Stored(result.scalar_one(), message))
+    return stored
+
+
+@dataclass
+class Relay:
+    """Publishes committed outbox rows. `run` loops until it is cancelled; `drain` waits until nothing is pending."""
+
+    tables: Tables
+    publish: Callable[[Outgoing], Awaitable[None]]
+    load: Callable[[datetime], Awaitable[list[Stored]]]
+    forget: Callable[[list[int]], Awaitable[None]]
+    orphans_every_s: float = 5.0
+    _pending: list[Stored] = field(default_factory=list)
+    _sent: list[int] = field(default_factory=list)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _busy: set[int] = field(default_factory=set)
+
+    def hand_over(self, stored: Sequence[Stored]) -> None:
+        """Committed just now: publish at once."""
+        if stored:
+            self._pending.extend(stored)
+            self._busy.update(s.id for s in stored)
+            self._idle.clear()
+            self._wake.set()
+
+    def take_sent(self) -> list[int]:
+        """Rows whose confirm has come: the next transaction deletes them, so that they cost no commit of their own."""
+        sent, self._sent = self._sent, []
+        return sent
+
+    async def run(self) -> None:
+        await self._find_orphans(datetime.now(UTC))
+        while True:
+            self._wake.clear()
+            if self._pending:
+                batch, self._pending = self._pending, []
+                await self._send(batch)
+                continue
+            self._idle.set()
+            try:
+                async with asyncio.timeout(self.orphans_every_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._find_orphans(datetime.now(UTC) - ORPHAN_AGE)
+
+    async def drain(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        await self._forget_sent()
+
+    async def _find_orphans(self, before: datetime) -> None:
+        await self._forget_sent()
+        orphans = [s for s in await self.load(before) if s.id not in self._busy]
+        if orphans:
+            log.info("outbox_orphans", rows=len(orphans))
+        self.hand_over(orphans)
+
+    async def _forget_sent(self) -> None:
+        sent = self.take_sent()
+        if sent:
+            await self.forget(sent)
+
+    async def _send(self, batch: list[Stored]) -> None:
+        """Messages about one goal leave in order, those about different goals side by side."""
+        groups: dict[str, list[Stored]] = {}
+        for stored in batch:
+            groups.setdefault(stored.message.goal_id or "", []).append(stored)
+        unsent = [row for rows in await asyncio.gather(*map(self._send_group, groups.values())) for row in rows]
+        self._pending[:0] = unsent
+
+    async def _send_group(self, rows: list[Stored]) -> list[Stored]:
+        for position, row in enumerate(rows):
+            try:
+                await self.publish(row.message)
+            except Rejected as error:
+                log.error("publish_refused", reason=error.reason, key=row.message.routing_key)
+            except Retryable as error:
+                log.warning("publish_waits", reason=error.reason, key=row.message.routing_key)
+                return rows[position:]
+            self._busy.discard(row.id)
+            self._sent.append(row.id)
+        return []
+
+
+async def load_rows(connection: AsyncConnection, tables: Tables, before: datetime, limit: int = 500) -> list[Stored]:
+    """The oldest rows stored before this time."""
+    query = select(tables.outbox).where(tables.outbox.c.at <= before).order_by(tables.outbox.c.id).limit(limit)
+    return [Stored(row.id, Outgoing.from_json(row.message, row.body)) for row in await connection.execute(query)]
+
+
+async def forget_rows(connection: AsyncConnection, tables: Tables, ids: Sequence[int]) -> None:
+    if ids:
+        await connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_(ids)))
+
+
+async def purge_inbox(connection: AsyncConnection, tables: Tables, now: datetime) -> Any:
+    return await connection.execute(delete(tables.inbox).where(tables.inbox.c.at < now - INBOX_KEPT))
