@@ -4,10 +4,15 @@ Offsets count characters of the stored UTF-8 text (Python's `text[start:end]`), 
 """
 
 import hashlib
+from itertools import pairwise
 
 from pydantic import Field
 
 from shared.contracts.message import Value
+from shared.contracts.sentences import sentences
+from shared.contracts.support import Verdict, best_units, supports
+
+__all__ = ["MAX_QUOTE", "Evidence", "Finding", "Verdict", "best_quote", "evidence_id", "quote_holds", "supports"]
 
 MAX_QUOTE = 600
 """Characters. Longer quotes are cut at a sentence end: a citation is to be read, and 12 steps must fit 1 MiB."""
@@ -38,3 +43,24 @@ class Finding(Value):
 def evidence_id(sha256: str, start: int, end: int) -> str:
     """The same span of the same text has the same id, whoever found it and however often."""
     return "e" + hashlib.sha256(f"{sha256}:{start}:{end}".encode()).hexdigest()[:12]
+
+
+def quote_holds(text: str, start: int, end: int, quote: str) -> bool:
+    """Does the quote stand in the stored text at its offsets, character for character?"""
+    return 0 <= start < end <= len(text) and text[start:end] == quote
+
+
+def best_quote(claim: str, passage: str) -> tuple[int, int] | None:
+    """The span of the sentence, or of two adjacent ones, that best supports the claim; None if nothing does.
+
+    The one that covers most of the claim wins, then the shorter. Never longer than `MAX_QUOTE` characters.
+    """
+    units = [unit for unit in sentences(passage) if unit.kind != "heading"]
+    spans = [(one.start, one.end) for one in units]
+    spans += [(one.start, other.end) for one, other in pairwise(units)]
+    spans = [span for span in spans if span[1] - span[0] <= MAX_QUOTE]
+    shares = best_units(claim, [passage[start:end] for start, end in spans])
+    for _, span in sorted(zip(shares, spans, strict=True), key=lambda each: (-each[0], each[1][1] - each[1][0])):
+        if supports(claim, [passage[slice(*span)]]).holds:
+            return span
+    return None

@@ -79,6 +79,10 @@ _TOKEN = re.compile(
     r"|(?P<word>[^\W_](?:[\w’']|[.+/](?=\w))*)",
     re.UNICODE,
 )
+_LETTER = re.compile(
+    r"(?!I\b)[A-Z]\b(?!['’])(?:(?<=[\w,] [A-Z])|(?=[ ,]*(?:is|are|was|has|and|or|can|may|will|does|than|to|takes)\b))"
+)
+"""A thing called by one letter (`A is faster than B`), which is no article."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
@@ -142,6 +146,8 @@ def words(text: str) -> list[tuple[str, str, int]]:
         lower = lower[:-2] if lower.endswith("'s") else lower
         if lower in _NUMBER_WORDS:
             token, position = _spelled_number(text, _NUMBER_WORDS[lower], position)
+        elif _LETTER.match(text, match.start()):
+            token = written
         else:
             token = lower if lower in STOP_WORDS else stem(lower)
         found.append((token, written, match.start()))
