@@ -1,0 +1,157 @@
+"""Writing one report: section by section, each through the gate, the summary last. Talks only by `ask`."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from services.writer import draft, gate
+from services.writer.draft import Page, Part, Section
+from services.writer.gate import Archive, Claim, Failure, Judged
+from shared.contracts.citing import CitedSentence, cited_sentences
+from shared.contracts.generation import Generate, Generated
+from shared.contracts.report import Removed
+from shared.errors import Rejected
+from shared.runtime.agent import StepContext
+
+EXTRACTIVE = "extractive"
+SUMMARY = "Summary"
+
+
+@dataclass
+class Writing:
+    """The state of one report in the making. `thinking_s`: how long one model call may take, in seconds.
+
+    Model calls at most: one per section, one repair per section, one summary. Calls of the extractive engine are free.
+    """
+
+    context: StepContext
+    archive: Archive
+    thinking_s: float
+    answers: list[Generated] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    removed: list[Removed] = field(default_factory=list)
+
+    async def page(self, parts: Sequence[Part]) -> Page:
+        """Everything but what was not found. Raises Rejected when the engine that the goal named cannot be had."""
+        step = self.context.step
+        sections = []
+        for n, part in enumerate(parts):
+            self.context.say(f"section {n + 1}/{len(parts)}: {part.question}")
+            section = await self._section(part, ordinal=n, of=len(parts))
+            sections.append(section)
+            self.said += [claim.text for claim in section.claims]
+        summary = await self._summary(sections)
+        return Page(
+            goal=step.goal,
+            sections=tuple(sections),
+            summary=summary,
+            removed=tuple(self.removed[:200]),
+            engine=self.engine,
+            engine_reason=self.engine_reason,
+        )
+
+    @property
+    def engine(self) -> str:
+        """The engine that wrote: a model's name if one had a part in it."""
+        return next((a.engine for a in self.answers if a.engine != EXTRACTIVE and a.finish == "stop"), EXTRACTIVE)
+
+    @property
+    def engine_reason(self) -> str | None:
+        """Why it was this engine and not another, or not the model that was there; None when all is well."""
+        reasons = [a.engine_reason for a in self.answers if a.engine == self.engine]
+        if self.engine == EXTRACTIVE:
+            errors = [f"no model: {a.error or a.finish}" for a in self.answers if a.engine != EXTRACTIVE]
+            reasons = [self.context.step.engine_reason, *reasons, *errors]
+        return next((reason for reason in reasons if reason), None)
+
+    async def _section(self, part: Part, *, ordinal: int, of: int) -> Section:
+        if not part.evidence:
+            return Section(part.question)
+        answer = await self._ask(
+            draft.section_request(
+                self.context.step, part, ordinal=ordinal, engine=self.context.step.engine, said=self.said
+            )
+        )
+        if answer.finish != "stop":
+            note = f"{answer.engine} gave no whole section ({answer.error or answer.finish}): the sources are quoted"
+            return await self._quoted(part, ordinal=of + ordinal, note=note)
+        judged = await self._judged(answer.text)
+        by_model = answer.engine != EXTRACTIVE
+        sentences = len(judged.passed) + len(judged.failed)
+        if judged.failed and not (by_model and _most(len(judged.failed), sentences)):
+            judged = await self._repair(part, judged, ordinal=ordinal, by_model=by_model)
+        self.removed += gate.removed(part.question, judged.failed)
+        lost = by_model and _most(len(judged.failed), sentences)
+        if not lost and (judged.passed or judged.repeated):
+            return Section(part.question, judged.passed, note=part.note, repeats=not judged.passed)
+        note = f"{len(judged.failed)} of {sentences} sentences by {answer.engine} were not supported by the sources"
+        return await self._quoted(part, ordinal=of + ordinal, note=note if lost else part.note)
+
+    async def _repair(self, part: Part, judged: Judged, *, ordinal: int, by_model: bool) -> Judged:
+        """Once: by the model for all that failed in the section, else by the nearest sentence of what each cites."""
+        step, passed = self.context.step, list(judged.passed)
+        if by_model:
+            self.context.say(f"repairing {len(judged.failed)} sentences: {part.question}")
+            request = draft.repair_request(step, part, judged.failed, ordinal=ordinal, engine=step.engine)
+            answer = await self._ask(request)
+            if answer.finish == "stop":
+                again = await self._judged(answer.text, *(claim.text for claim in passed))
+                unmended = gate.repaired(judged.failed, again.passed)
+                return Judged((*passed, *again.passed), unmended, judged.repeated)
+        left: list[Failure] = []
+        for failure in judged.failed:
+            claim = gate.verbatim(failure, self.archive)
+            before = [*self.said, *(c.text for c in passed)]
+            if claim is None:
+                left.append(failure)
+            elif not any(gate.same(claim.text, text) for text in before):
+                passed.append(claim)
+        return Judged(tuple(passed), tuple(left), judged.repeated)
+
+    async def _quoted(self, part: Part, *, ordinal: int, note: str | None) -> Section:
+        """The extractive version of a section; when even that fails, the quotes as they are."""
+        step = self.context.step
+        answer = await self._ask(draft.section_request(step, part, ordinal=ordinal, engine=EXTRACTIVE, said=()))
+        judged = await self._judged(answer.text) if answer.finish == "stop" else Judged()
+        if not judged.passed:
+            judged = gate.quotes_as_claims(part.evidence, self.archive, said=self.said)
+        repeats = bool(judged.repeated) and not judged.passed
+        return Section(part.question, judged.passed, quoted=True, note=note, repeats=repeats)
+
+    async def _summary(self, sections: Sequence[Section]) -> tuple[Claim, ...]:
+        """From accepted sentences only; each must still be supported by the quotes behind them. Never empty when there
+        is a section: then the first sentences of the sections are the summary."""
+        claims = draft.worth_summing_up(sections)
+        if not claims:
+            return ()
+        self.context.say("summary")
+        answer = await self._ask(draft.summary_request(self.context.step, claims, engine=self.context.step.engine))
+        judged = Judged()
+        if answer.finish == "stop":
+            judged = gate.judge_sentences(_resolved(answer.text, claims), self.archive)
+            self.removed += gate.removed(SUMMARY, judged.failed)
+        return (judged.passed or claims)[: draft.SUMMARY_SENTENCES]
+
+    async def _judged(self, text: str, *said: str) -> Judged:
+        """Off the loop: the checks of a long answer take longer than a heartbeat should wait."""
+        return await asyncio.to_thread(gate.judge, text, self.archive, said=[*self.said, *said])
+
+    async def _ask(self, request: Generate) -> Generated:
+        answer = await self.context.ask(request, Generated, deadline_s=self.thinking_s)
+        if answer.finish == "failed" and request.engine not in {"auto", EXTRACTIVE}:
+            raise Rejected(answer.error or f"{request.engine} failed")
+        self.answers.append(answer)
+        return answer
+
+
+def _resolved(text: str, claims: Sequence[Claim]) -> list[CitedSentence]:
+    """Sentences that cite s1, s2, ... as sentences that cite the evidence of those."""
+    by_id = {f"s{n}": claim for n, claim in enumerate(claims, start=1)}
+    return [
+        replace(sentence, ids=tuple(dict.fromkeys(e for i in sentence.ids for e in by_id[i].ids)))
+        for sentence in cited_sentences(text[: gate.ANSWER_CHARACTERS], by_id)[: gate.ANSWER_SENTENCES]
+    ]
+
+
+def _most(failed: int, of: int) -> bool:
+    return failed * 2 > of

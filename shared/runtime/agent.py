@@ -1,0 +1,265 @@
+"""Being an agent: claim a step, renew its lease, stop when told, finish it. The same for our agents and for others'.
+
+    RunStep ── redelivered? ── claim ── granted ──> work ── done, failed ──> StepFinished, confirmed ──> ack
+                                 │ held: Deferred     │ StepsStopped: Cancelled (ack)
+                                 │ gone: Cancelled    │ Retryable: back to the retry queue, counted
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import uuid4
+
+import structlog
+
+from shared.contracts.generation import Generated
+from shared.contracts.goals import StepProgress
+from shared.contracts.message import MAX_BODY_BYTES, Command, Event, Reply
+from shared.contracts.report import WrittenReport
+from shared.contracts.steps import (
+    AgentAnnounced,
+    ClaimStep,
+    RenewStep,
+    RunStep,
+    StepClaimed,
+    StepFinished,
+    StepResult,
+    StepsStopped,
+    StepUsage,
+)
+from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, WarrenError
+from shared.messaging.envelope import REASON, Envelope
+from shared.messaging.ids import derived_id
+from shared.messaging.topology import agent_queue
+
+if TYPE_CHECKING:
+    from shared.runtime.service import Service
+
+BEAT_S = 2.0
+"""A sign of life at least this often while working."""
+LET_GO_S = 5.0
+"""How long cancelled work may take to clean up before its message is settled without it."""
+ReplyT = TypeVar("ReplyT", bound=Reply)
+log = structlog.get_logger()
+
+
+class Ask(Protocol):
+    """A request in the name of the step. Raises RequestFailed when it is refused, NoReply after the deadline."""
+
+    async def __call__(self, command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT: ...
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What work gets: the step (its fence and deadline as granted), a way to ask others, and to say what goes on."""
+
+    step: RunStep
+    worker: str
+    ask: Ask
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What work gives back. `engine`: what the result was thought with; `report`: from a write step only."""
+
+    result: StepResult
+    report: WrittenReport | None = None
+    usage: StepUsage = field(default_factory=StepUsage)
+    engine: str | None = None
+
+
+Work = Callable[[StepContext], Awaitable[StepOutcome]]
+"""May run twice for the same step (a worker died before its ack); only a result with the valid fence counts."""
+
+
+@dataclass
+class _Run:
+    """A step in hand. `text` is what the next sign of life will say; `changed`: it should be said now."""
+
+    step: RunStep
+    text: str = "starting"
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[StepOutcome] | None = None
+    stopped: str | None = None
+
+    def say(self, text: str) -> None:
+        self.text = text[:300]
+        self.changed.set()
+
+    def stop(self, reason: str) -> None:
+        self.stopped = reason
+        if self.task:
+            self.task.cancel()
+
+
+@dataclass
+class Agent:
+    """Subscribes `work` to the queue of the agent `name`. `line`: what it does, in one line, for whoever plans.
+
+    Work that raises Rejected, or whose request is refused, is a failed step: it can never succeed and must not hang
+    its goal. Any other error goes the way of every message: retried with backoff, then a dead letter.
+    """
+
+    service: "Service"
+    name: str
+    work: Work
+    line: str = ""
+    lease: timedelta = timedelta(seconds=30)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _by_goal: dict[str, list[_Run]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.service.subscribe(agent_queue(self.name), RunStep, self.on_run_step)
+        self.service.hear(StepsStopped, self.on_steps_stopped)
+        self.service.background(self.announce)
+
+    async def announce(self) -> None:
+        """Say that this agent is here. Twice is harmless; unheard as well: its queue is what counts."""
+        try:
+            await self._publish(AgentAnnounced(agent=self.name, line=self.line), subject=self.name)
+        except WarrenError as error:
+            log.warning("not_announced", agent=self.name, reason=error.reason)
+
+    async def on_steps_stopped(self, message: StepsStopped, envelope: Envelope) -> None:
+        """A goal was cancelled or has ended: whatever we do for it stops at once."""
+        for run in self._by_goal.get(message.goal_id, []):
+            run.stop(message.reason)
+
+    async def on_run_step(self, message: RunStep, envelope: Envelope) -> None:
+        """Runs twice when this worker dies before the ack; the fence makes one of the two results count."""
+        step = await self._claimed(message, envelope) if _must_claim(envelope) else message
+        run = _Run(step)
+        runs = self._by_goal.setdefault(step.goal_id, [])
+        runs.append(run)
+        try:
+            outcome = await self._outcome(run, envelope)
+            await self._finish(step, outcome, envelope)
+        finally:
+            runs.remove(run)
+            if not runs:
+                self._by_goal.pop(step.goal_id, None)
+
+    async def _claimed(self, step: RunStep, envelope: Envelope) -> RunStep:
+        claim = ClaimStep(goal_id=step.goal_id, run=step.run, step=step.step, worker=self.service.instance)
+        claimed = await self.service.requests.ask(claim, StepClaimed, cause=envelope)
+        if claimed.verdict == "gone":
+            raise Cancelled(claimed.reason or "the step is not wanted any more")
+        if claimed.verdict == "held":
+            raise Deferred(claimed.reason or "another worker holds the lease", delay_s=self.lease.total_seconds() / 3)
+        return step.model_copy(update={"fence": claimed.fence, "deadline_at": claimed.deadline_at or step.deadline_at})
+
+    async def _outcome(self, run: _Run, envelope: Envelope) -> StepOutcome:
+        step, left = run.step, None
+        if step.deadline_at is not None:
+            left = (step.deadline_at - self.clock()).total_seconds()
+            if left <= 0:
+                return failed(step, "its deadline was over before the work began")
+        run.task = asyncio.create_task(self._worked(run, envelope))
+        pulse = asyncio.create_task(self._pulse(run, envelope))
+        try:
+            done, _ = await asyncio.wait({run.task}, timeout=left)
+        finally:
+            await _let_go(run.task, pulse)
+        if run.stopped is not None:
+            raise Cancelled(run.stopped)
+        if not done:
+            return failed(step, f"its deadline passed while it was at: {run.text}")
+        return run.task.result()
+
+    async def _worked(self, run: _Run, envelope: Envelope) -> StepOutcome:
+        async def ask(command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT:
+            return await self.service.requests.ask(command, reply, deadline_s=deadline_s, cause=envelope)
+
+        try:
+            return await self.work(StepContext(run.step, self.service.instance, ask, run.say))
+        except (Rejected, RequestFailed) as error:
+            log.warning("step_failed", reason=error.reason, goal_id=run.step.goal_id, step=run.step.step)
+            return failed(run.step, error.reason)
+
+    async def _pulse(self, run: _Run, envelope: Envelope) -> None:
+        """Renew the lease and show signs of life until cancelled. A broker that is away must not stop the work."""
+        loop, third = asyncio.get_running_loop(), self.lease.total_seconds() / 3
+        renewed = loop.time()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(BEAT_S, third)):
+                    await run.changed.wait()
+            run.changed.clear()
+            try:
+                await self._publish(self._progress(run), subject=run.step.goal_id, cause=envelope)
+                if loop.time() - renewed >= third * 0.9:
+                    await self._publish(self._renewal(run.step), subject=run.step.goal_id, cause=envelope)
+                    renewed = loop.time()
+            except Exception as error:
+                log.warning("pulse_not_published", reason=str(error), goal_id=run.step.goal_id)
+
+    def _progress(self, run: _Run) -> StepProgress:
+        return StepProgress(goal_id=run.step.goal_id, step=run.step.step, worker=self.service.instance, text=run.text)
+
+    def _renewal(self, step: RunStep) -> RenewStep:
+        return RenewStep(
+            goal_id=step.goal_id, run=step.run, step=step.step, fence=step.fence, worker=self.service.instance
+        )
+
+    async def _finish(self, step: RunStep, outcome: StepOutcome, envelope: Envelope) -> None:
+        finished = self._finished(step, outcome)
+        size = len(finished.encode())
+        if size > MAX_BODY_BYTES:
+            reason = f"its result has {size:,} bytes, more than {MAX_BODY_BYTES:,}"
+            finished = self._finished(step, failed(step, reason))
+        message_id = derived_id(step.goal_id, step.run, step.step, step.fence, finished.name)
+        await self._publish(finished, subject=step.goal_id, cause=envelope, message_id=message_id)
+
+    def _finished(self, step: RunStep, outcome: StepOutcome) -> StepFinished:
+        return StepFinished(
+            goal_id=step.goal_id,
+            run=step.run,
+            step=step.step,
+            fence=step.fence,
+            worker=self.service.instance,
+            result=outcome.result,
+            report=outcome.report,
+            usage=outcome.usage,
+            engine=outcome.engine,
+        )
+
+    async def _publish(
+        self, event: Event, *, subject: str, cause: Envelope | None = None, message_id: str | None = None
+    ) -> None:
+        """Waits for the confirm. Signs of life get random ids: an inbox must not take a new one for an old one."""
+        await self.service.publisher.publish(event, subject=subject, cause=cause, message_id=message_id or str(uuid4()))
+
+
+def failed(step: RunStep, reason: str) -> StepOutcome:
+    """A step that can never succeed, and why."""
+    result = StepResult(step=step.step, question=step.question, status="failed", reason=reason[:2000])
+    return StepOutcome(result)
+
+
+def usage_of(answers: Iterable[Generated]) -> StepUsage:
+    """What these answers cost. The built-in extractive engine is no model and costs nothing."""
+    paid = [answer for answer in answers if answer.engine != "extractive"]
+    return StepUsage(
+        calls=len(paid),
+        tokens_in=sum(answer.usage.tokens_in for answer in paid),
+        tokens_out=sum(answer.usage.tokens_out for answer in paid),
+        model_s=round(sum(answer.timings.total_s for answer in paid), 3),
+    )
+
+
+def _must_claim(envelope: Envelope) -> bool:
+    """Only an untouched first delivery may use the fence that it carries: its lease was made for it."""
+    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or REASON in envelope.headers
+
+
+async def _let_go(*tasks: "asyncio.Task[object]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=LET_GO_S)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # seen: asyncio need not complain that nobody looked
