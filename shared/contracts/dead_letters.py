@@ -2,7 +2,7 @@
 
 from pydantic import Field, JsonValue
 
-from shared.contracts.message import Command, Reply, Value
+from shared.contracts.message import Command, Event, Reply, Value
 
 
 class DeadLetter(Value):
@@ -40,3 +40,9 @@ class DeadLetterShown(Reply, owner="planner", name="dead_letter_shown"):
     headers: dict[str, JsonValue]
     body: str
     trace: str | None = None
+
+
+class MessageParked(Event, owner="planner", name="message_parked"):
+    """A message became a dead letter; subject of the routing key is its goal id, or `-`."""
+
+    dead_letter: DeadLetter

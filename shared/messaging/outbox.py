@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import Rejected, Retryable
+from shared.messaging.columns import UTCDateTime
 from shared.messaging.envelope import Outgoing
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ class Tables:
             "inbox",
             metadata,
             Column("message_id", String(255), primary_key=True),
-            Column("at", DateTime(timezone=True), nullable=False, index=True),
+            Column("at", UTCDateTime, nullable=False, index=True),
             Column("reply", Text),  # Outgoing without its body: a question asked again gets the same answer again
             Column("reply_body", LargeBinary),
         )
@@ -47,7 +48,7 @@ class Tables:
             "outbox",
             metadata,
             Column("id", Integer, primary_key=True, autoincrement=True),
-            Column("at", DateTime(timezone=True), nullable=False),
+            Column("at", UTCDateTime, nullable=False),
             Column("message", Text, nullable=False),
             Column("body", LargeBinary, nullable=False),
         )

@@ -119,8 +119,13 @@ class Service:
         """Events that reach every instance, on its own queue; at most once."""
         self._heard[message] = handler
 
-    def drain_raw(self, queue: str, on_message: Callable[[IncomingMessage], Awaitable[None]]) -> None:
-        """A queue whose messages are opaque (dead letters); `on_message` settles them."""
+    def drain_raw(self, queue: str, handler: Callable[[Envelope, bytes], Awaitable[None]]) -> None:
+        """A queue whose messages are opaque (dead letters): acked once the handler returned, else delivered again."""
+
+        async def on_message(message: IncomingMessage) -> None:
+            await handler(envelope_of(message, queue=queue), message.body)
+            await message.ack()
+
         self._raw.append((queue, on_message))
 
     def background(self, work: Background) -> None:

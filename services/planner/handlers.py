@@ -1,0 +1,248 @@
+"""What the planner does with each message: load, decide, save, publish; all in one transaction."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from services.planner.goal import Goal, Step
+from services.planner.plan import problems
+from services.planner.progress import Progress
+from services.planner.prompt import MAX_ATTEMPTS, plan_request, read_plan
+from services.planner.settings import Settings
+from shared.contracts.generation import EngineDescribed, Generated
+from shared.contracts.goals import ENDED, CancelGoal, SubmitGoal
+from shared.contracts.library import CorporaOpened
+from shared.contracts.message import Done, Refused
+from shared.contracts.steps import ClaimStep, RenewStep, StepClaimed, StepFinished
+from shared.contracts.supervision import ChildDied
+from shared.errors import NotAllowed, Rejected
+from shared.messaging.database import Unit
+from shared.messaging.envelope import Envelope, reply_allowed
+from shared.messaging.ids import goal_id_for
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """`clock` gives the time in UTC."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+
+    def progress(self, unit: Unit) -> Progress:
+        return Progress(unit, self.settings, self.clock())
+
+    async def on_submit_goal(self, message: SubmitGoal, unit: Unit) -> None:
+        """The answer is `GoalEnded`, when it has ended. Raises Rejected for steps that make no plan."""
+        wrong = problems(message.steps, max_steps=message.max_steps) if message.steps is not None else []
+        if wrong:
+            raise Rejected(wrong[0], field=wrong[0].partition(":")[0])
+        progress, envelope = self.progress(unit), unit.envelope
+        goal_id = goal_id_for(envelope.user_id or "", envelope.message_id)
+        if await progress.goals.get(goal_id):
+            return
+        deadline = timedelta(seconds=message.deadline_s) if message.deadline_s else self.settings.goal_deadline
+        goal = Goal(
+            goal_id=goal_id,
+            submitted=message,
+            reply=json.dumps(_requester(message, envelope)),
+            created_at=progress.now,
+            deadline_at=progress.now + deadline,
+            messages=1,
+        )
+        await progress.goals.add(goal)
+        await progress.event(goal, "goal_accepted", goal=message.goal[:500], namespace=message.namespace)
+        await progress.admit()
+
+    async def on_engine_described(self, message: EngineDescribed, unit: Unit) -> None:
+        progress = self.progress(unit)
+        goal = await self._planning(progress, unit.envelope.goal_id)
+        if goal is None or goal.engine is not None:
+            return
+        if not message.usable:
+            await progress.end(goal, "failed", reason=message.reason or f"engine {message.engine} cannot be used")
+            return
+        goal = replace(goal, engine=message.engine, engine_reason=message.reason)
+        goal = await progress.event(goal, "engine_chosen", engine=message.engine, reason=message.reason)
+        await progress.make_plan(goal)
+
+    async def on_corpora_opened(self, message: CorporaOpened, unit: Unit) -> None:
+        progress = self.progress(unit)
+        goal = await self._planning(progress, message.goal_id)
+        if goal is None:
+            return
+        if message.missing:
+            known = ", ".join(message.known[:20]) or "none yet"
+            missing = ", ".join(message.missing)
+            await progress.end(goal, "failed", reason=f"no corpus {missing}; there is: {known} (`warren corpus add`)")
+            return
+        goal = replace(goal, corpora_open=True, watermark=message.watermark)
+        await progress.goals.save(goal)
+        await progress.research(goal)
+
+    async def on_generated(self, message: Generated, unit: Unit) -> None:
+        """A model's plan: checked, asked again with the error text, at last replaced by the deterministic one."""
+        progress = self.progress(unit)
+        goal = await self._planning(progress, message.call.goal_id)
+        if goal is None or message.call.ordinal != goal.plan_attempts:
+            return
+        if await progress.goals.steps(goal.goal_id, goal.run):
+            return
+        if message.finish != "stop":
+            await self._no_plan(progress, goal, message)
+            return
+        plan, wrong = read_plan(message.text, max_steps=goal.submitted.max_steps)
+        if not wrong:
+            await progress.planned(goal, plan, by="model")
+            return
+        goal = replace(goal, plan_attempts=goal.plan_attempts + 1)
+        goal = await progress.event(goal, "plan_rejected", attempt=goal.plan_attempts, reason=wrong)
+        if goal.plan_attempts < MAX_ATTEMPTS:
+            progress.ask(plan_request(goal, wrong=wrong, answer=message.text), goal, ordinal=goal.plan_attempts)
+        else:
+            await progress.planned_deterministically(goal)
+
+    async def _no_plan(self, progress: Progress, goal: Goal, message: Generated) -> None:
+        if message.finish == "failed" and goal.submitted.engine != "auto":
+            await progress.end(goal, "failed", reason=message.error or "the model failed")
+            return
+        reason = message.error or f"the model's answer ended with {message.finish}"
+        goal = await progress.event(goal, "plan_rejected", attempt=goal.plan_attempts + 1, reason=reason)
+        await progress.planned_deterministically(goal)
+
+    async def on_refused(self, message: Refused, unit: Unit) -> None:
+        """One of the planner's own requests was refused: without its answer there is no plan."""
+        progress = self.progress(unit)
+        goal = await self._planning(progress, unit.envelope.goal_id)
+        if goal:
+            await progress.end(goal, "failed", reason=f"planning failed: {message.reason}")
+
+    async def on_claim_step(self, message: ClaimStep, unit: Unit) -> StepClaimed:
+        """Who may work: a lease that is alive and somebody else's is respected, any other is taken over."""
+        progress = self.progress(unit)
+        goal, step = await self.step(progress, message.goal_id, message.run, message.step)
+        if goal is None or step is None or goal.status in ENDED or step.state != "running":
+            return StepClaimed(verdict="gone", reason="the goal or the step has ended")
+        theirs = step.worker not in (None, message.worker)
+        if theirs and step.lease_until and step.lease_until > progress.now:
+            return StepClaimed(verdict="held", reason=f"{step.worker} works on it")
+        step = replace(
+            step,
+            fence=step.fence + 1,
+            attempts=step.attempts + 1,
+            worker=message.worker,
+            lease_until=progress.lease(),
+        )
+        await progress.goals.save_step(step)
+        await progress.event(
+            goal, "step_redelivered", step=step.id, worker=message.worker, attempt=step.attempts, fence=step.fence
+        )
+        return StepClaimed(verdict="granted", fence=step.fence, deadline_at=goal.deadline_at)
+
+    async def on_renew_step(self, message: RenewStep, unit: Unit) -> None:
+        progress = self.progress(unit)
+        goal, step = await self.step(progress, message.goal_id, message.run, message.step)
+        if goal is None or step is None or step.state != "running" or step.fence != message.fence:
+            return
+        if step.worker is None:
+            waited_s = (progress.now - (step.since or progress.now)).total_seconds()
+            await progress.event(goal, "step_claimed", step=step.id, worker=message.worker, waited_s=round(waited_s, 3))
+        await progress.goals.save_step(replace(step, worker=message.worker, lease_until=progress.lease()))
+
+    async def on_step_finished(self, message: StepFinished, unit: Unit) -> None:
+        """Counts only with the lease's own fence token, and only once."""
+        progress = self.progress(unit)
+        goal, step = await self.step(progress, message.goal_id, message.run, message.step)
+        if goal is None or step is None or goal.status in ENDED:
+            return
+        if step.state != "running" or step.fence != message.fence:
+            await progress.event(
+                goal, "late_result_refused", step=message.step, worker=message.worker, fence=message.fence
+            )
+            return
+        result, failed = message.result, message.result.status == "failed"
+        step = replace(
+            step, state="failed" if failed else "done", result=result, usage=message.usage, reason=result.reason
+        )
+        await progress.goals.save_step(replace(step, worker=message.worker, lease_until=None))
+        if message.engine:
+            goal = replace(goal, engine=message.engine)
+        usage = message.usage.model_dump()
+        seconds = round((progress.now - (step.since or progress.now)).total_seconds(), 3)
+        goal = await progress.event(
+            replace(goal, messages=goal.messages + 1),
+            "step_failed" if failed else "step_finished",
+            step=step.id,
+            worker=message.worker,
+            findings=len(result.findings),
+            seconds=seconds,
+            **usage,
+            **({"reason": result.reason} if result.reason else {}),
+        )
+        await self._after_step(progress, goal, step, message)
+
+    async def _after_step(self, progress: Progress, goal: Goal, step: Step, message: StepFinished) -> None:
+        if not step.is_write:
+            await progress.advance(goal.goal_id)
+        elif message.report and step.state == "done":
+            await progress.written(goal, message.report)
+        else:
+            await progress.end(goal, "failed", reason=f"the report could not be written: {step.reason or 'no reason'}")
+
+    async def on_child_died(self, message: ChildDied, unit: Unit) -> None:
+        """Ends the leases of a worker that is dead for certain: its redelivered steps need not wait for them."""
+        progress = self.progress(unit)
+        for step in await progress.goals.held_by(message.instance):
+            await progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
+
+    async def on_cancel_goal(self, message: CancelGoal, unit: Unit) -> Done:
+        progress = self.progress(unit)
+        goal = await progress.goals.get(message.goal_id)
+        if goal is None:
+            raise Rejected(f"no goal {message.goal_id}", field="goal_id", hint="`warren goals` lists them")
+        if goal.status in ENDED:
+            return Done(count=0)
+        await progress.end(goal, "cancelled", reason=message.reason)
+        return Done(count=1)
+
+    async def on_tick(self, unit: Unit) -> None:
+        """Time passes: deadlines end goals, steps that nobody claims are dispatched again, waiting goals may start."""
+        progress = self.progress(unit)
+        for goal_id in await progress.goals.overdue(progress.now):
+            goal = await progress.goals.get(goal_id)
+            if goal and goal.status not in ENDED:
+                seconds = (goal.deadline_at - goal.created_at).total_seconds()
+                await progress.end(goal, "failed", reason=f"its deadline of {seconds:g} s is over")
+        for step in await progress.goals.lapsed(progress.now):
+            if step.worker is None:
+                await progress.send(step.goal_id, step.run, step.id)
+            else:
+                await progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
+        await progress.admit()
+        await progress.dispatch()
+
+    def _lost(self, progress: Progress) -> datetime:
+        """Nobody holds it: the broker redelivers what a dead worker held; if it never does, we dispatch again."""
+        return progress.now + self.settings.lost_after
+
+    async def _planning(self, progress: Progress, goal_id: str | None) -> Goal | None:
+        goal = await progress.goals.get(goal_id) if goal_id else None
+        return replace(goal, messages=goal.messages + 1) if goal and goal.status == "planning" else None
+
+    async def step(self, progress: Progress, goal_id: str, run: int, step_id: str) -> tuple[Goal | None, Step | None]:
+        goal = await progress.goals.get(goal_id)
+        steps = await progress.goals.steps(goal_id, run) if goal and goal.run == run else []
+        return goal, next((step for step in steps if step.id == step_id), None)
+
+
+def _requester(message: SubmitGoal, envelope: Envelope) -> dict[str, str]:
+    """Whom to answer: AMQP's own property wins over the field."""
+    reply_to = envelope.reply_to or message.reply_to
+    if message.reply_to and not reply_allowed(message.reply_to, envelope.user_id):
+        raise NotAllowed(
+            f"replies cannot go to {message.reply_to!r}",
+            field="reply_to",
+            hint="name your own queue: client.<anything>",
+        )
+    known = {"message_id": envelope.message_id, "reply_to": reply_to, "correlation_id": envelope.correlation_id}
+    return {name: value for name, value in known.items() if value}

@@ -1,0 +1,143 @@
+"""Dead letters: drained from their queue into `parked` as opaque bytes, so that looking at them cannot lose them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from services.planner.handlers import Handlers
+from services.planner.progress import Progress
+from services.planner.store import Parked
+from shared.contracts.dead_letters import (
+    DeadLetter,
+    DeadLetterShown,
+    DeadLettersListed,
+    ListDeadLetters,
+    MessageParked,
+    ShowDeadLetter,
+)
+from shared.contracts.goals import ENDED
+from shared.contracts.steps import RunStep, StepFinished, StepResult
+from shared.errors import Rejected
+from shared.messaging.consume import decode
+from shared.messaging.database import Database, Unit
+from shared.messaging.envelope import ORIGIN_QUEUE, REASON, TRACE, Envelope
+from shared.messaging.ids import derived_id
+
+log = structlog.get_logger()
+SHOWN_BYTES = 64 * 1024
+"""How much of a body `dead show` prints."""
+_GOAL_HANGS_ON = frozenset({"step_finished.v1", "generated.v1", "corpora_opened.v1", "engine_described.v1"})
+"""Messages without which a goal would wait until its deadline."""
+_KILLED = "its consumer died with it more than once: it is taken for what kills it"
+
+
+@dataclass(frozen=True)
+class Parking:
+    """Parks dead letters, and answers questions about them."""
+
+    database: Database
+    handlers: Handlers
+    clock: Callable[[], datetime]
+
+    async def on_dead_letter(self, envelope: Envelope, body: bytes) -> None:
+        """The same letter twice is parked once; then whatever waited for the message is told."""
+        row = _row(envelope, body, at=self.clock())
+        async with self.database.unit(envelope) as unit:
+            if await Parked(unit.connection).add(row):
+                log.warning("message_parked", id=row["id"], reason=row["reason"], queue=row["queue"])
+                unit.publish(MessageParked(dead_letter=_letter(row, self.clock())), subject=row["goal_id"] or "-")
+                await self._tell_goal(unit, row, body)
+
+    async def _tell_goal(self, unit: Unit, row: dict[str, Any], body: bytes) -> None:
+        progress = self.handlers.progress(unit)
+        goal = await progress.goals.get(row["goal_id"]) if row["goal_id"] else None
+        if goal is None or goal.status in ENDED:
+            return
+        await progress.event(goal, "message_parked", id=row["id"], type=row["type"], reason=row["reason"])
+        if row["type"] == RunStep.type_name():
+            await self._fail_step(unit, row, body)
+        elif row["type"] in _GOAL_HANGS_ON:
+            await self._fail_goal(progress, row)
+
+    async def _fail_step(self, unit: Unit, row: dict[str, Any], body: bytes) -> None:
+        step = decode(body, Envelope(type=row["type"]))
+        assert isinstance(step, RunStep)
+        _, kept = await self.handlers.step(self.handlers.progress(unit), step.goal_id, step.run, step.step)
+        reason = f"message parked as {row['id'][:8]}: {row['reason']}"
+        result = StepResult(step=step.step, question=step.question, status="failed", reason=reason[:2000])
+        finished = StepFinished(
+            goal_id=step.goal_id,
+            run=step.run,
+            step=step.step,
+            fence=kept.fence if kept else step.fence,
+            worker="planner",
+            result=result,
+        )
+        await self.handlers.on_step_finished(finished, unit)
+
+    async def _fail_goal(self, progress: Progress, row: dict[str, Any]) -> None:
+        goal = await progress.goals.get(row["goal_id"])
+        if goal:
+            reason = f"a message it needs was parked as {row['id'][:8]}: {row['reason']}"
+            await progress.end(goal, "failed", reason=reason[:2000])
+
+    async def on_list(self, message: ListDeadLetters, _: Envelope) -> DeadLettersListed:
+        async with self.database.read() as connection:
+            rows = await Parked(connection).newest(message.limit)
+        return DeadLettersListed(dead_letters=tuple(_letter(row._mapping, self.clock()) for row in rows))
+
+    async def on_show(self, message: ShowDeadLetter, _: Envelope) -> DeadLetterShown:
+        async with self.database.read() as connection:
+            row = await Parked(connection).get(message.id)
+        if row is None:
+            raise Rejected(f"no dead letter {message.id}", field="id", hint="`warren dead list` lists them")
+        return DeadLetterShown(
+            dead_letter=_letter(row._mapping, self.clock()),
+            type=row.type,
+            headers=json.loads(row.headers),
+            body=row.body[:SHOWN_BYTES].decode("utf-8", "replace"),
+            trace=row.trace,
+        )
+
+
+def _row(envelope: Envelope, body: bytes, *, at: datetime) -> dict[str, Any]:
+    reason, queue = _why(envelope)
+    identity = derived_id("parked", envelope.message_id, envelope.type, queue, envelope.attempt, reason)
+    return {
+        "id": identity if envelope.message_id else derived_id("parked", body.hex()[:4000], at),
+        "at": at,
+        "reason": reason,
+        "queue": queue,
+        "attempts": envelope.attempt,
+        "goal_id": envelope.goal_id,
+        "type": envelope.type or None,
+        "headers": json.dumps(envelope.headers, default=str),
+        "trace": envelope.headers.get(TRACE),
+        "body": body,
+    }
+
+
+def _why(envelope: Envelope) -> tuple[str, str]:
+    """Reason and queue: as consume.py said them, else as the broker did, else it never reached a queue."""
+    if REASON in envelope.headers and ORIGIN_QUEUE in envelope.headers:
+        return str(envelope.headers[REASON]), str(envelope.headers[ORIGIN_QUEUE])
+    deaths = envelope.headers.get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
+        said, queue = str(deaths[0].get("reason")), str(deaths[0].get("queue"))
+        return (_KILLED if said == "delivery_limit" else f"dead-lettered by the broker: {said}"), queue
+    return f"nobody listens on {envelope.routing_key}", envelope.routing_key or "-"
+
+
+def _letter(row: Any, now: datetime) -> DeadLetter:
+    return DeadLetter(
+        id=row["id"],
+        reason=row["reason"],
+        queue=row["queue"],
+        attempts=row["attempts"],
+        goal_id=row["goal_id"],
+        age_s=round((now - row["at"]).total_seconds(), 1),
+    )

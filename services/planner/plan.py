@@ -1,0 +1,150 @@
+"""Goal -> plan, without a model: the shape of the question decides how it is cut into steps.
+
+    several questions, or a list of lines       a step each
+    "how ... and why ..."                       a step each
+    "compare X and Y in a, b and c"             a step per aspect, each asking about both
+    "how do X and Y differ"                     the question itself, then one step about each
+    "explain A, B and C"                        a step each
+    anything else                               one step
+
+A plan of a model, and steps that a goal brings, pass the same checks (`problems`).
+"""
+
+import re
+from collections.abc import Sequence
+
+from shared.contracts.goals import MAX_STEPS, StepSpec
+
+WRITE_STEP = "write"
+_ASKING = r"(?:how|why|what|when|where|which|who|whose|is|are|does|do|can|should)"
+_AND_ASKING = re.compile(rf"(?:,\s*|\s+)and\s+(?={_ASKING}\b)", re.I)
+_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+_COMPARE = (
+    re.compile(r"^\s*(?:please\s+)?(?:compare|contrast)\s+(?P<pair>.+)$", re.I),
+    re.compile(r"^\s*how\s+(?:do|does|did)\s+(?P<pair>.+?)\s+(?:differ|compare)\b(?P<rest>.*)$", re.I),
+    re.compile(r"^.*?\bdifferences?\s+between\s+(?P<pair>.+)$", re.I),
+    re.compile(r"^(?P<pair>[^?,]+?\s+(?:vs\.?|versus)\s+[^?]+)$", re.I),
+)
+_ASPECTS = re.compile(r"\s+(?:in terms of|with respect to|with regard to|regarding|concerning|in|on|by|for)\s+", re.I)
+_FROM = re.compile(
+    r",?\s+(?:from|using|based on|according to)\s+(?:these|those|the|my|this)\s+.*$|,?\s+with\s+sources$", re.I
+)
+_LIST_OF = re.compile(
+    r"^\s*(?P<verb>explain|describe|define|summari[sz]e|list|what\s+(?:is|are)|tell me about)\s+(?P<items>.+)$", re.I
+)
+
+
+def deterministic_plan(goal: str, *, max_steps: int = MAX_STEPS) -> tuple[StepSpec, ...]:
+    """At most `max_steps` steps, none of which depends on another. The same goal gives the same plan, always."""
+    questions = _cut(goal.strip())
+    kept = questions[:max_steps]
+    if len(questions) > max_steps:  # what does not fit is asked together rather than dropped
+        kept[-1] = " ".join(questions[max_steps - 1 :])
+    return tuple(StepSpec(id=f"s{n}", question=q[:4000]) for n, q in enumerate(kept, start=1))
+
+
+def problems(steps: Sequence[StepSpec], *, max_steps: int = MAX_STEPS) -> list[str]:
+    """What is wrong with a plan, each with the field's path; an empty list when nothing is."""
+    found = []
+    ids = [step.id for step in steps]
+    if not steps:
+        found.append("steps: there must be at least one")
+    if len(steps) > max_steps:
+        found.append(f"steps: {len(steps)} are more than max_steps {max_steps}")
+    for n, step in enumerate(steps):
+        if step.id in ids[:n]:
+            found.append(f"steps.{n}.id: {step.id!r} is used twice")
+        if step.id == WRITE_STEP:
+            found.append(f"steps.{n}.id: {WRITE_STEP!r} is the planner's own last step")
+        found += [f"steps.{n}.depends_on: no step {d!r}" for d in step.depends_on if d not in ids]
+    if not found and _has_cycle(steps):
+        found.append("steps: depends_on runs in a circle")
+    return found
+
+
+def _has_cycle(steps: Sequence[StepSpec]) -> bool:
+    waiting = {step.id: set(step.depends_on) for step in steps}
+    while free := [name for name, needs in waiting.items() if not needs & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    return bool(waiting)
+
+
+def _cut(goal: str) -> list[str]:
+    lines = [_BULLET.sub("", line).strip() for line in goal.splitlines() if _BULLET.match(line)]
+    if len(lines) >= 2:
+        return [part for line in lines for part in _cut(line)]
+    asked = [q.strip() for q in re.findall(r"[^?]+\?", goal)]
+    if len(asked) >= 2:
+        whole = [asked[0], *(_with_subject(q, asked[0]) if len(q.split()) < 3 else q for q in asked[1:])]
+        return [part for question in whole for part in _cut_one(question)]
+    return _cut_one(goal)
+
+
+def _cut_one(question: str) -> list[str]:
+    together = _asked_together(question)
+    if together:
+        return [part for q in together for part in _compared(q) or [q]]
+    return _compared(question) or _listed(question) or [question]
+
+
+def _compared(goal: str) -> list[str]:
+    text = _FROM.sub("", goal.rstrip(" ?.!"))
+    for pattern in _COMPARE:
+        match = pattern.match(text)
+        if match:
+            pair, _, aspects = _split_aspects(match["pair"] + (match.groupdict().get("rest") or ""))
+            subjects = [
+                _without_article(s) for s in re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|with|to|vs\.?|versus)\s+", pair)
+            ]
+            subjects = [s for s in subjects if s]
+            if len(subjects) >= 2:
+                return _comparison(goal, subjects, _items(aspects))
+    return []
+
+
+def _split_aspects(text: str) -> tuple[str, str, str]:
+    found = _ASPECTS.search(text)
+    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
+
+
+def _comparison(goal: str, subjects: list[str], aspects: list[str]) -> list[str]:
+    both = ", ".join(subjects[:-1]) + " and " + subjects[-1]
+    if len(aspects) >= 2:
+        return [f"How do {both} differ in {aspect}?" for aspect in aspects]
+    about = f" regarding {aspects[0]}" if aspects else ""
+    return [goal, *(f"What is known about {subject}{about}?" for subject in subjects)]
+
+
+def _asked_together(goal: str) -> list[str]:
+    """How does X work and why does it need Y? A later part that leans on the first ("it") takes it along."""
+    parts = [part.strip(" ,") for part in _AND_ASKING.split(goal.rstrip(" ?.!"))]
+    if len(parts) < 2 or not re.match(_ASKING, parts[0], re.I) or any(len(p.split()) < 3 for p in parts):
+        return []
+    first = parts[0] + "?"
+    return [first, *(_with_subject(part, first) for part in parts[1:])]
+
+
+def _with_subject(part: str, first: str) -> str:
+    question = part[0].upper() + part[1:].rstrip(" ?") + "?"
+    leans = len(part.split()) < 3 or re.search(r"\b(it|its|they|their|them|this|that|these|those)\b", part, re.I)
+    return f"{question} ({first})" if leans else question
+
+
+def _listed(goal: str) -> list[str]:
+    match = _LIST_OF.match(_FROM.sub("", goal.rstrip(" ?.!")))
+    if not match:
+        return []
+    items = _items(match["items"])
+    if len(items) < 3 or any(len(item.split()) > 6 for item in items):
+        return []
+    return [f"{match['verb']} {item}".strip() + ("?" if goal.rstrip().endswith("?") else "") for item in items]
+
+
+def _items(text: str) -> list[str]:
+    parts = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", text.strip(" ,?.!"))
+    return [item for part in parts if (item := _without_article(part))]
+
+
+def _without_article(text: str) -> str:
+    return re.sub(r"^(?:the|a|an)\s+", "", text.strip(" ,"), flags=re.I)

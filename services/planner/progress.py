@@ -1,0 +1,253 @@
+"""What follows from what happened to a goal: saved, published and told as events, all in the unit of one message.
+
+accepted ── admitted ──> planning ── plan made, corpora open ──> researching ── all asked ──> writing ──> done
+    └──────────────────────────┴── any of them ──> failed (with a reason) | cancelled
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from pydantic import JsonValue
+
+from services.planner.dispatch import Ready, choose
+from services.planner.goal import (
+    OPEN_STATES,
+    Goal,
+    Step,
+    bundle_of,
+    inputs_of,
+    nothing_to_write,
+    now_ready,
+    steps_of,
+)
+from services.planner.plan import WRITE_STEP, deterministic_plan
+from services.planner.prompt import plan_request
+from services.planner.settings import Settings
+from services.planner.store import Goals
+from shared.contracts.findings import Remember
+from shared.contracts.generation import DescribeEngine
+from shared.contracts.goals import ENDED, GoalEnded, GoalEvent, StepSpec
+from shared.contracts.library import OpenCorpora
+from shared.contracts.message import Command
+from shared.contracts.report import WrittenReport
+from shared.contracts.steps import RunStep, StepsStopped, step_key
+from shared.messaging.database import Unit
+from shared.messaging.envelope import Envelope
+from shared.messaging.ids import derived_id
+from shared.messaging.topology import PLANNER
+
+
+@dataclass
+class Progress:
+    """One unit's view of the planner: `goals` within its transaction, `now` fixed for all of it."""
+
+    unit: Unit
+    settings: Settings
+    now: datetime
+
+    def __post_init__(self) -> None:
+        self.goals = Goals(self.unit.connection)
+
+    async def event(self, goal: Goal, event: str, /, **data: JsonValue) -> Goal:
+        """Records and publishes the goal's next event; returns the goal with its counters raised, saved."""
+        step, worker = data.pop("step", None), data.pop("worker", None)
+        told = GoalEvent(
+            goal_id=goal.goal_id,
+            seq=goal.last_seq + 1,
+            event=event,
+            at=self.now,
+            step=step if isinstance(step, str) else None,
+            worker=worker if isinstance(worker, str) else None,
+            data=data,
+        )
+        goal = replace(goal, last_seq=told.seq, messages=goal.messages + 1)
+        await self.goals.add_event(told)
+        await self.goals.save(goal)
+        self.unit.publish(told, subject=goal.goal_id)
+        return goal
+
+    def ask(self, command: Command, goal: Goal, *, ordinal: int = 0) -> None:
+        """A request whose reply comes to the planner's own work queue, where any replica can take it."""
+        identity = derived_id(goal.goal_id, goal.run, command.name, ordinal)
+        out = self.unit.stamp.outgoing(command, message_id=identity, cause=self.unit.envelope, subject=goal.goal_id)
+        self.unit.publish_as(replace(out, reply_to=PLANNER.name))
+
+    async def admit(self) -> None:
+        """Starts accepted goals as far as `active_goals` allows."""
+        free = self.settings.active_goals - await self.goals.active()
+        if free <= 0:
+            return
+        waiting = [Ready((r.goal_id,), r.namespace, r.priority, r.created_at) for r in await self.goals.accepted()]
+        for chosen in choose(waiting, running=(), free=free, now=self.now):
+            goal = await self.goals.get(chosen.key[0])
+            if goal and goal.status == "accepted":
+                await self.plan(goal)
+
+    async def plan(self, goal: Goal) -> None:
+        """Asks which engine there is and whether the corpora exist; the plan follows from the answers."""
+        goal = await self.event(replace(goal, status="planning"), "planning_started")
+        self.ask(DescribeEngine(engine=goal.submitted.engine), goal)
+        corpora = goal.submitted.corpora
+        if corpora:
+            self.ask(OpenCorpora(goal_id=goal.goal_id, corpora=corpora), goal)
+        else:
+            await self.goals.save(replace(goal, corpora_open=True))
+
+    async def make_plan(self, goal: Goal) -> None:
+        """The goal's own steps, or a model's, or the deterministic ones."""
+        if goal.submitted.steps:
+            await self.planned(goal, goal.submitted.steps, by="goal")
+        elif goal.engine and goal.engine != "extractive":
+            self.ask(plan_request(goal), goal, ordinal=goal.plan_attempts)
+        else:
+            await self.planned_deterministically(goal)
+
+    async def planned_deterministically(self, goal: Goal) -> None:
+        plan = deterministic_plan(goal.submitted.goal, max_steps=goal.submitted.max_steps)
+        await self.planned(goal, plan, by="rules")
+
+    async def planned(self, goal: Goal, plan: Sequence[StepSpec], *, by: str) -> None:
+        """`by`: goal, model or rules."""
+        steps = steps_of(goal, plan)
+        await self.goals.add_steps(goal, steps)
+        told: list[JsonValue] = [
+            {"id": s.id, "question": s.spec.question, "agent": s.spec.agent, "depends_on": list(s.spec.depends_on)}
+            for s in steps
+        ]
+        goal = await self.event(goal, "plan_made", by=by, steps=told)
+        await self.research(goal)
+
+    async def research(self, goal: Goal) -> None:
+        """Once there is a plan and the corpora are open."""
+        steps = await self.goals.steps(goal.goal_id, goal.run)
+        if steps and goal.corpora_open and goal.status == "planning":
+            await self.goals.save(replace(goal, status="researching"))
+            await self.advance(goal.goal_id)
+
+    async def advance(self, goal_id: str) -> None:
+        """After a step ended (or the first time): what is ready now, what is to be written, what is over."""
+        goal = await self.goals.get(goal_id)
+        if goal is None or goal.status in ENDED:
+            return
+        steps = await self.goals.steps(goal_id, goal.run)
+        for step in now_ready(steps, self.now):
+            if step.is_write:
+                reason = nothing_to_write(steps)
+                if reason:
+                    await self.end(goal, "failed", reason=reason)
+                    return
+                goal = await self.event(replace(goal, status="writing"), "writing_started")
+            await self.goals.save_step(step)
+        await self.dispatch()
+
+    async def dispatch(self) -> None:
+        """Ready steps of all goals onto the wire, a window per agent."""
+        running = await self.goals.running()
+        by_agent: dict[str, list[Ready]] = {}
+        for row in await self.goals.ready():
+            key = (row.goal_id, str(row.run), row.step)
+            by_agent.setdefault(row.agent, []).append(Ready(key, row.namespace, row.priority, row.since or self.now))
+        for agent, ready in by_agent.items():
+            shares = [row.namespace for row in running if row.agent == agent]
+            free = self.settings.window - len(shares)
+            for chosen in choose(ready, running=shares, free=free, now=self.now):
+                await self.send(chosen.key[0], int(chosen.key[1]), chosen.key[2])
+
+    async def send(self, goal_id: str, run: int, step_id: str) -> None:
+        """One step to its agent, with a new fence token: any result with an older one is refused from now on."""
+        goal = await self.goals.get(goal_id)
+        steps = await self.goals.steps(goal_id, run)
+        step = next((s for s in steps if s.id == step_id), None)
+        if goal is None or step is None or goal.status in ENDED:
+            return
+        step = replace(
+            step, state="running", fence=step.fence + 1, attempts=step.attempts + 1, worker=None, since=self.now
+        )
+        step = replace(step, lease_until=self.now + self.settings.lease + self.settings.lost_after)
+        await self.goals.save_step(step)
+        command = _run_step(goal, step, steps)
+        identity = derived_id(goal_id, run, step_id, step.fence, command.name)
+        out = self.unit.stamp.outgoing(
+            command, message_id=identity, cause=self.unit.envelope, subject=goal_id, key=step_key(step.spec.agent)
+        )
+        self.unit.publish_as(out)
+        await self.event(goal, "step_dispatched", step=step_id, attempt=step.attempts, agent=step.spec.agent)
+
+    async def written(self, goal: Goal, report: WrittenReport) -> None:
+        steps = await self.goals.steps(goal.goal_id, goal.run)
+        bundle = bundle_of(goal, report, steps, now=self.now)
+        await self.end(replace(goal, bundle=bundle), "done")
+        self._remember(goal, steps)
+
+    def _remember(self, goal: Goal, steps: Sequence[Step]) -> None:
+        """What the steps found, for later goals on the same subject."""
+        results = [step.result for step in steps if step.result and not step.is_write]
+        findings = [finding for result in results for finding in result.findings]
+        if findings:
+            remember = Remember(
+                goal_id=goal.goal_id,
+                namespace=goal.submitted.namespace,
+                corpora=goal.submitted.corpora,
+                goal=goal.submitted.goal,
+                findings=tuple(findings),
+                evidence=tuple({e.evidence_id: e for result in results for e in result.evidence}.values()),
+            )
+            identity = derived_id(goal.goal_id, goal.run, remember.name)
+            self.unit.publish_as(
+                self.unit.stamp.outgoing(remember, message_id=identity, cause=self.unit.envelope, subject=goal.goal_id)
+            )
+
+    async def end(
+        self, goal: Goal, status: Literal["done", "failed", "cancelled"], *, reason: str | None = None
+    ) -> None:
+        """The goal's one end: steps that are open are dropped, running ones told to stop, whoever asked is answered."""
+        for step in await self.goals.steps(goal.goal_id, goal.run):
+            if step.state in OPEN_STATES:
+                await self.goals.save_step(replace(step, state="dropped", worker=None, lease_until=None))
+        goal = replace(goal, status=status, reason=reason, ended_at=self.now)
+        name = {"done": "goal_completed", "failed": "goal_failed", "cancelled": "goal_cancelled"}[status]
+        await self.event(goal, name, **({"reason": reason} if reason else {}))
+        if status != "done":
+            self.unit.publish(StepsStopped(goal_id=goal.goal_id, reason=reason or status), subject=goal.goal_id)
+        answer = GoalEnded(
+            goal_id=goal.goal_id,
+            status=status,
+            report=goal.bundle.report if goal.bundle else None,
+            citations=goal.bundle.citations if goal.bundle else (),
+            reason=reason,
+        )
+        self.unit.publish(answer, to=_requester(goal))
+        await self.admit()
+        await self.dispatch()
+
+    def lease(self) -> datetime:
+        return self.now + self.settings.lease
+
+
+def _run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
+    submitted = goal.submitted
+    return RunStep(
+        goal_id=goal.goal_id,
+        run=step.run,
+        step=step.id,
+        agent=step.spec.agent,
+        goal=submitted.goal,
+        question=submitted.goal if step.id == WRITE_STEP else step.spec.question,
+        fence=step.fence,
+        namespace=submitted.namespace,
+        corpora=submitted.corpora,
+        watermark=goal.watermark,
+        priority=submitted.priority,
+        engine=submitted.engine,
+        engine_reason=goal.engine_reason,
+        inputs=inputs_of(step, steps),
+        deadline_at=goal.deadline_at,
+    )
+
+
+def _requester(goal: Goal) -> Envelope:
+    """The envelope of the message that submitted the goal, as far as an answer needs it."""
+    return Envelope(**json.loads(goal.reply))

@@ -1,0 +1,23 @@
+"""Settings of the planner."""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from shared.runtime.settings import MeshSettings
+
+
+class Settings(MeshSettings):
+    active_goals: int = Field(default=4, ge=1)
+    """Goals in flight at once; the others wait as accepted."""
+    window: int = Field(default=8, ge=1)
+    """Steps per agent on the wire at once; the others wait as rows, where priority still counts."""
+    goal_deadline: timedelta = timedelta(hours=1)
+    """For goals that bring no `deadline_s`."""
+    lease: timedelta = timedelta(seconds=30)
+    """A worker that has not renewed for this long has lost its step."""
+    lost_after: timedelta = timedelta(minutes=2)
+    """A step that nobody claims for this long after its lease lapsed is dispatched again."""
+    tick: timedelta = timedelta(seconds=1)
+    kept: timedelta = timedelta(days=30)
+    """How long an ended goal, its events and parked messages are kept."""
