@@ -1,0 +1,95 @@
+# `make` alone lists what there is. Each target creates what it needs: .venv, a broker, the image.
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit integration e2e check fmt up down ask logs scale kill dead doctor lock docs clean
+VENV := .venv/bin
+WARREN := $(VENV)/warren
+LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header
+
+help: ## What there is
+	@echo 'Warren: a goal becomes a report in which every citation holds.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## A question about the corpus of this project, answered while the researcher is killed
+	@infra/setup
+	@infra/setup --broker
+	@$(WARREN) demo
+
+up: ## Start the mesh and leave it running (WARREN_MODE=process|docker)
+	@infra/setup
+	@[ "$$WARREN_MODE" = docker ] || infra/setup --broker
+	@$(WARREN) up
+
+down: ## Stop the mesh; what it has stored stays
+	@infra/setup
+	@$(WARREN) down
+
+ask: ## Ask the running mesh: make ask q="How do X and Y differ?" c=./papers
+	@infra/setup
+	@[ -n "$$q" ] || { echo 'usage: make ask q="How do X and Y differ?" [c=FOLDER]' >&2; exit 2; }
+	@set -- "$$q"; if [ -n "$$c" ]; then set -- "$$@" --corpus "$$c"; fi; exec $(WARREN) ask "$$@"
+
+logs: ## Logs of the mesh, or of one service: make logs s=researcher
+	@infra/setup
+	@$(WARREN) logs $(s)
+
+scale: ## Run n copies of a service: make scale s=researcher n=3
+	@infra/setup
+	@[ -n "$(s)" ] && [ -n "$(n)" ] || { echo 'usage: make scale s=SERVICE n=COPIES' >&2; exit 2; }
+	@$(WARREN) scale $(s) $(n)
+
+kill: ## SIGKILL a service, to see it come back: make kill s=researcher
+	@infra/setup
+	@[ -n "$(s)" ] || { echo 'usage: make kill s=SERVICE' >&2; exit 2; }
+	@$(WARREN) kill $(s)
+
+dead: ## Messages that could not be handled, each with its reason
+	@infra/setup
+	@$(WARREN) dead list
+
+doctor: ## What is installed, reachable, wrong, and what to do about it
+	@infra/setup
+	@$(WARREN) doctor
+
+test: ## All tests, lane by lane (the Docker lane where an engine answers)
+	@infra/setup --dev --broker
+	@tests/lanes
+
+unit: ## The tests without any I/O, in seconds
+	@infra/setup --dev
+	@tests/lanes unit
+
+integration: ## One real thing at a time: broker, databases
+	@infra/setup --dev --broker
+	@tests/lanes integration
+
+e2e: ## The whole mesh, as processes, and in containers where an engine answers
+	@infra/setup --dev --broker
+	@tests/lanes process docker
+
+check: ## ruff, formatting, mypy, and who may import whom
+	@infra/setup --dev
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+fmt: ## Format the code and mend what ruff can mend
+	@infra/setup --dev
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+docs: ## Write what is generated: broker definitions, JSON Schemas, AsyncAPI
+	@infra/setup --dev
+	$(VENV)/python -m shared.messaging.broker_setup --print > infra/rabbitmq/definitions.json
+	@[ ! -f docs/generate.py ] || $(VENV)/python docs/generate.py
+
+lock: ## Resolve the dependencies anew (needs uv)
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) pyproject.toml --extra docker -c requirements.lock -o infra/requirements.lock
+	$(LOCK) pyproject.toml --extra docker --group dev -c requirements.lock -o tests/requirements.lock
+
+clean: ## Stop the mesh of this folder and remove all that was made here: .venv, .warren, containers, volumes
+	@[ ! -x $(WARREN) ] || $(WARREN) down >/dev/null 2>&1 || true
+	@docker compose --profile '*' down --volumes --remove-orphans >/dev/null 2>&1 || true
+	rm -rf .venv .warren build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
