@@ -98,10 +98,11 @@ async def stop(spec: BrokerSpec, *, grace_s: float = 5.0) -> None:
     Does nothing if it does not run."""
     pid = running_pid(spec)
     for signum, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)):
-        if pid is None or running_pid(spec) != pid:
+        if pid is None or not _is_node(pid, spec.node):
             break
         os.kill(pid, signum)
-        await _until(lambda: asyncio.to_thread(lambda: running_pid(spec) != pid), timeout_s=patience_s)
+        # the process itself: its pid file goes at the beginning of a clean end
+        await _until(lambda: asyncio.to_thread(lambda: not _is_node(pid, spec.node)), timeout_s=patience_s)
     await after_exit(spec)
 
 
@@ -120,9 +121,16 @@ def running_pid(spec: BrokerSpec) -> int | None:
     the node's name on its command line."""
     try:
         pid = int(spec.pid_file.read_text())
-        return pid if spec.node in _command_line(pid) else None
     except (OSError, ValueError):
         return None
+    return pid if _is_node(pid, spec.node) else None
+
+
+def _is_node(pid: int, node: str) -> bool:
+    try:
+        return node in _command_line(pid)
+    except OSError:
+        return False  # no such process
 
 
 def _command_line(pid: int) -> list[str]:

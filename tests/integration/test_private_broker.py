@@ -136,6 +136,7 @@ async def test_it_listens_on_127_0_0_1_only_and_leaves_nothing_behind(tmp_path: 
         started = time.monotonic()
         await stop(spec)
         assert time.monotonic() - started < STOP_S
+        assert not processes_of(spec)
         assert await process.wait() == 0
     await until(lambda: not processes_of(spec), timeout_s=STOP_S)
     assert listeners() - before == set()
