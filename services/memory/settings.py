@@ -1,0 +1,30 @@
+"""Settings of memory, prefix `WARREN_`."""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from shared.runtime.settings import MeshSettings
+
+
+class Settings(MeshSettings):
+    """Limits are per file unless they say otherwise."""
+
+    max_document_mb: int = Field(default=50, ge=1, le=500)
+    parse_timeout: timedelta = timedelta(seconds=60)
+    """On the clock, and of CPU."""
+    parse_memory_mb: int = Field(default=1024, ge=256)
+    """Address space of a parsing child."""
+    parsers: int = Field(default=2, ge=1, le=16)
+    """Parsing children; they exist only while documents are read."""
+    index_wait: timedelta = timedelta(seconds=20)
+    """How long a search waits for the index to see what it must see."""
+    findings_kept: int = Field(default=1000, ge=1)
+    """The newest of each namespace."""
+    chunks_kept: timedelta = timedelta(days=1)
+    """Of transfers that nobody finishes."""
+    results_kept: timedelta = timedelta(days=7)
+    """How long the end of a transfer can be asked for again."""
+    unused_texts_kept: timedelta = timedelta(days=1)
+    """Texts that no corpus holds and no finding cites: goals that run may still quote them."""
+    upkeep_every: timedelta = timedelta(hours=1)
