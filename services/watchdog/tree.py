@@ -48,6 +48,7 @@ class Child:
     shutdown_s: float | None = 5.0
     start_timeout_s: float = 30.0
     significant: bool = False
+    command: tuple[str, ...] = ()  # empty: the service of that name
     only: str | None = None  # "process" or "docker": the other mode leaves this child out
 
 
@@ -78,3 +79,11 @@ def leaves(group: Group) -> Iterator[Child]:
 def replica(child: Child, number: int) -> Child:
     """The same child specification for another copy: id `<service>-<number>`."""
     return replace(child, id=f"{child.service}-{number}")
+
+
+def without(group: Group, service: str) -> Group:
+    """The tree less one service; groups left empty are left out."""
+    kept = [without(child, service) if isinstance(child, Group) else child for child in group.children]
+    return replace(
+        group, children=tuple(c for c in kept if (c.children if isinstance(c, Group) else c.service != service))
+    )

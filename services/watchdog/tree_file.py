@@ -103,7 +103,7 @@ class _Reader:
                 yield child
 
     def _replicas(self, row: Mapping[str, Any], at: Path, service: str) -> list[Child]:
-        known = {"service", "replicas", "restart", "shutdown_ms", "start_timeout_s", "significant", "only"}
+        known = {"service", "replicas", "restart", "shutdown_ms", "start_timeout_s", "significant", "only", "command"}
         self._known(row, known, at)
         read = _Fields(self, row, at)
         only = row.get("only")
@@ -116,6 +116,7 @@ class _Reader:
             shutdown_s=read.shutdown("shutdown_ms"),
             start_timeout_s=float(read.integer("start_timeout_s", 30, least=1)),
             significant=read.boolean("significant", default=False),
+            command=read.words("command"),
             only=only,
         )
         return [replica(child, number) for number in range(1, read.integer("replicas", 1, least=1) + 1)]
@@ -162,6 +163,12 @@ class _Fields:
         if value not in list(kind):
             raise self._wrong(name, f"must be one of {', '.join(kind)}")
         return kind(value)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        value = self.table.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise self._wrong(name, "must be a list of words")
+        return tuple(value)
 
     def shutdown(self, name: str) -> float | None:
         value = self.table.get(name, 5000)

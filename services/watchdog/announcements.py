@@ -1,0 +1,55 @@
+"""What happened to children, published as events: kept while the broker is away, the oldest dropped beyond 1000."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.watchdog.actions import Report
+from services.watchdog.supervision import Status
+from shared.contracts.supervision import ChildDied
+from shared.errors import Retryable
+
+UNWANTED = {"child_terminated", "start_error"}
+log = structlog.get_logger()
+
+
+@dataclass
+class Announcements:
+    """`hear` takes what the watch reports; `run` publishes it, each once confirmed, in order."""
+
+    _waiting: deque[ChildDied] = field(default_factory=lambda: deque(maxlen=1000))
+    _some: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, report: Report, status: Status | None) -> None:
+        """Called for every report; only ends that nobody ordered are announced."""
+        if status is None or report.kind not in UNWANTED:
+            return
+        self._waiting.append(
+            ChildDied(
+                service=status.child.service,
+                instance=status.child.id,
+                reason=report.reason,
+                restarts=status.restarts,
+            )
+        )
+        self._some.set()
+
+    async def run(self, publish: Callable[[ChildDied], Awaitable[None]]) -> None:
+        """Until cancelled. An event may be published twice: its receivers only let go of what is gone anyway."""
+        while True:
+            await self._some.wait()
+            while self._waiting:
+                event = self._waiting[0]
+                try:
+                    await publish(event)
+                except Retryable as error:
+                    log.warning("not_announced_yet", child=event.instance, reason=error.reason)
+                    continue
+                if self._waiting and self._waiting[0] is event:
+                    self._waiting.popleft()
+            self._some.clear()

@@ -1,0 +1,71 @@
+"""Leaves its terminal, restarts the watchdog, and takes everything with it when it ends: all children inherit the
+read end of its pipe (`WARREN_KEEPER_FD`) and end at end-of-file. SIGTERM: an orderly shutdown of everything; the
+watchdog gets SIGINT, its word for that, once a second for PATIENCE_S. Standard library only."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FINAL = {0, 70, 78}  # shut down as ordered, gave up, wrong settings: a restart would change nothing
+RESTART_S, PATIENCE_S = 0.5, 40
+PR_SET_CHILD_SUBREAPER = 36  # children of a dead watchdog become ours to reap: no zombies
+
+
+def main() -> int:
+    """Exit code 0 after a shutdown, 70 or 78 from the watchdog, 75 if this home has a keeper already."""
+    home = Path(os.environ.get("WARREN_HOME") or ".warren").absolute()
+    for folder in (home / "run", home / "logs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fcntl.flock(os.open(home / "run" / "keeper.lock", os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.stderr.write(f"{home} already has a keeper\n")
+        return 75
+    if os.getsid(0) != os.getpid():
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+    log = os.open(home / "logs" / "watchdog.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    read_end, _write_end = os.pipe()  # the write end is only here, and dies with us
+    os.set_inheritable(read_end, True)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.chdir(ROOT)
+    env = {**os.environ, "WARREN_HOME": str(home), "PYTHONPATH": str(ROOT), "WARREN_KEEPER_FD": str(read_end)}
+    return keep([sys.executable, "-m", "services.watchdog"], env)
+
+
+def keep(argv: list[str], env: dict[str, str]) -> int:
+    watchdog, orders = 0, 0
+
+    def end(*_: object) -> None:  # again every second: a watchdog that has just begun may not hear the first
+        nonlocal orders
+        orders += 1
+        if orders > PATIENCE_S:
+            os._exit(1)
+        if watchdog:
+            os.kill(watchdog, signal.SIGINT)
+        signal.alarm(1)
+
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(signum, end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    while not orders:
+        watchdog = gone = os.posix_spawn(argv[0], argv, env)
+        while (ended := os.wait())[0] != gone:
+            continue
+        watchdog, code = 0, os.waitstatus_to_exitcode(ended[1])
+        if code in FINAL:
+            return code
+        time.sleep(RESTART_S)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

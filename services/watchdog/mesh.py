@@ -1,0 +1,131 @@
+"""The watchdog's own life: signals, the keeper's pipe, `mesh.json`, and the AMQP side that may come and go.
+
+SIGINT: shut everything down, in reverse order. SIGTERM: leave, the children go on and a successor adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from services.watchdog.settings import Settings
+from services.watchdog.state_file import read_json, write_json
+from services.watchdog.watch import Watch
+from shared.runtime.heartbeat import beat
+from shared.runtime.service import Service
+
+GAVE_UP, LEFT, KEEPER_GONE = 70, 143, 1
+KEEPER_GONE_GRACE_S = 3.0
+AGAIN_S = 5.0
+log = structlog.get_logger()
+
+
+@dataclass
+class Mesh:
+    """`connect` builds the AMQP side anew for each try; `settings.amqp_url` is where it goes."""
+
+    settings: Settings
+    watch: Watch
+    connect: Callable[[], Service]
+    keeper_pid: int | None = None
+    _orders: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _service: Service | None = None
+
+    async def run(self) -> int:
+        """The exit code: 0 all down as ordered, 70 the root gave up, 143 left, 1 the keeper died."""
+        self._listen()
+        self._write_mesh_file()
+        watching = asyncio.create_task(self.watch.run())
+        beside = [asyncio.create_task(self._talk()), asyncio.create_task(self._beat())]
+        try:
+            return await self._until_over(watching)
+        finally:
+            await _end([watching, *beside])
+            await self._hang_up()
+            await self.watch.engine.close()
+
+    async def _until_over(self, watching: asyncio.Task[None]) -> int:
+        while True:
+            ordered = asyncio.create_task(self._orders.get())
+            await asyncio.wait({watching, ordered}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                ordered.cancel()
+                watching.result()
+                self._mesh_file.unlink(missing_ok=True)
+                return GAVE_UP if self.watch.supervisor.gave_up else 0
+            order = ordered.result()
+            if order == "keeper gone":
+                log.error("keeper_gone")
+                await self.watch.end_now(grace_s=KEEPER_GONE_GRACE_S)
+                return KEEPER_GONE
+            if order == "leave" or self.watch.engine.mode == "docker":
+                return LEFT if self.watch.engine.mode == "process" else 0
+            await self._hang_up()
+            self.watch.shut_down()
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._orders.put_nowait, "shut down")
+        loop.add_signal_handler(signal.SIGTERM, self._orders.put_nowait, "leave")
+        keeper = self.settings.keeper_fd
+        if keeper is not None:
+
+            def gone() -> None:
+                loop.remove_reader(keeper)
+                self._orders.put_nowait("keeper gone")
+
+            loop.add_reader(keeper, gone)
+
+    async def _talk(self) -> None:
+        """The AMQP side: supervision never waits for it."""
+        while True:
+            self._service = self.connect()
+            try:
+                await self._service.start()
+                if self._service.failed:
+                    await self._service.failed
+            except Exception as error:
+                log.warning("amqp_side_failed", reason=f"{type(error).__name__}: {error}")
+            await self._hang_up()
+            await asyncio.sleep(AGAIN_S)
+
+    async def _hang_up(self) -> None:
+        service, self._service = self._service, None
+        if service:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(service.stop(), KEEPER_GONE_GRACE_S)
+
+    async def _beat(self) -> None:
+        def status() -> dict[str, object]:
+            connected = self._service is not None and self._service.link.connected
+            return {"ready": True, "reason": "" if connected else "the broker is away; supervision goes on"}
+
+        await beat(self.settings.beat_file, status)
+
+    def _write_mesh_file(self) -> None:
+        if self.settings.mode == "docker":
+            return  # compose knows where things are
+        before = read_json(self._mesh_file)
+        same = before.get("keeper_pid") == self.keeper_pid
+        mesh = {"amqp_url": self.settings.amqp_url, "mode": self.settings.mode, "keeper_pid": self.keeper_pid}
+        write_json(self._mesh_file, {**mesh, "started_at": before.get("started_at") if same else time.time()})
+
+    @property
+    def _mesh_file(self) -> Path:
+        return self.settings.home / "mesh.json"
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels until they are gone: a connection attempt can swallow a cancellation that meets its time-out."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
