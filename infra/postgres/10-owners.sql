@@ -11,7 +11,8 @@ CREATE ROLE planner LOGIN PASSWORD :'planner_password';
 CREATE ROLE memory LOGIN PASSWORD :'memory_password';
 CREATE ROLE inference LOGIN PASSWORD :'inference_password';
 
-GRANT CONNECT ON DATABASE warren TO planner, memory, inference;
+-- CREATE: a service makes its schema itself where nobody has made it, and PostgreSQL asks for the right even if it is there
+GRANT CONNECT, CREATE ON DATABASE warren TO planner, memory, inference;
 CREATE SCHEMA planner AUTHORIZATION planner;
 CREATE SCHEMA memory AUTHORIZATION memory;
 CREATE SCHEMA inference AUTHORIZATION inference;
