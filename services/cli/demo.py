@@ -1,0 +1,3 @@
+def demo() -> int:
+    "x"
+    return 0
