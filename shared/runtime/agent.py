@@ -183,7 +183,7 @@ class Agent:
     async def _pulse(self, run: _Run, envelope: Envelope) -> None:
         """Renew the lease and show signs of life until cancelled. A broker that is away must not stop the work."""
         loop, third = asyncio.get_running_loop(), self.lease.total_seconds() / 3
-        renewed = loop.time()
+        renewed = loop.time() - third  # at once: the planner learns who works on it
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(BEAT_S, third)):
