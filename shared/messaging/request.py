@@ -1,6 +1,7 @@
 """Request and reply with a deadline: many in flight at once, replies matched by causation id."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -64,7 +65,8 @@ class Requests:
     def _outgoing(self, command: Command, *, message_id: str, cause: Envelope | None, deadline_s: float) -> Outgoing:
         goal_id = getattr(command, "goal_id", None)
         out = self.stamp.outgoing(command, message_id=message_id, cause=cause, subject=goal_id)
-        headers = {**out.headers, DEADLINE: time.time() + deadline_s}
+        # Whole seconds: the AMQP library sends a float header with 32 bits, a minute off for a time of day.
+        headers = {**out.headers, DEADLINE: math.ceil(time.time() + deadline_s)}
         return replace(out, reply_to=self.reply_to, headers=headers, persistent=False)
 
     async def publish_open_again(self) -> None:
