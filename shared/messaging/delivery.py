@@ -9,7 +9,7 @@ from aio_pika import IncomingMessage
 from aiormq.exceptions import AMQPError
 
 from shared.messaging.broker import Link, envelope_of
-from shared.messaging.envelope import ATTEMPT, ORIGIN_QUEUE, REASON, TRACE, Envelope, Outgoing
+from shared.messaging.envelope import ATTEMPT, ORIGIN_QUEUE, REASON, SENDER, TRACE, Envelope, Outgoing
 from shared.messaging.topology import DEAD, RETRY_QUEUES, WorkQueue, retry_queue
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class BrokerDelivery:
                 # A copy keeps the type even where only the routing key said it: the way back does not keep the key.
                 type=self.envelope.type or _type(self.envelope.routing_key),
                 message_id=self.envelope.message_id,
-                headers={**_plain(self.envelope.headers), **more},
+                headers={**_plain(self.envelope.headers), SENDER: self.envelope.user_id or "", **more},
                 correlation_id=self.envelope.correlation_id,
                 reply_to=self.envelope.reply_to,
                 priority=self.message.priority or 0,
@@ -71,6 +71,9 @@ class BrokerDelivery:
 def delivery_of(link: Link, message: IncomingMessage, *, queue: WorkQueue, suspect: bool = False) -> BrokerDelivery:
     """A message without an id gets one here: two deliveries of it cannot be told apart (documented for clients)."""
     envelope = envelope_of(message, queue=queue.name, suspect=suspect)
+    if message.user_id == link.user and SENDER in envelope.headers:
+        # a copy of our own making: ids that derive from the sender must come out as they did the first time
+        envelope = replace(envelope, user_id=str(envelope.headers[SENDER]) or None)
     if not envelope.message_id:
         envelope = replace(envelope, message_id=str(uuid4()))
         log.info("message_without_id", type=envelope.type, key=envelope.routing_key)

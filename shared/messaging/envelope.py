@@ -9,6 +9,8 @@ from shared.messaging.topology import SERVICES
 
 GOAL_ID, CAUSATION_ID, ATTEMPT, DEADLINE, TRACEPARENT = "goal_id", "causation_id", "attempt", "deadline", "traceparent"
 REASON, ORIGIN_QUEUE, TRACE, ORIGIN_TYPE = "reason", "origin_queue", "trace", "origin_type"
+SENDER = "sender"
+"""On a copy: the user who sent the original. The broker vouches only for who published the copy."""
 _CLIENT_QUEUE = re.compile(r"^(client\.|amq\.gen-)")
 _SERVICE_QUEUE = re.compile(rf"^({'|'.join(SERVICES)})\.")
 
