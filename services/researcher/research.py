@@ -12,6 +12,7 @@ from shared.contracts.library import Passage
 from shared.contracts.sentences import sentences
 from shared.contracts.steps import RunStep, StepResult
 from shared.contracts.support import best_units
+from shared.contracts.words import content_words
 
 PASSAGES = 10
 PASSAGE_CHARACTERS = 9_000
@@ -214,12 +215,17 @@ def _covers(outer: Passage, inner: Passage) -> bool:
 
 
 def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
-    """A quote from each passage that supports the claim alone; else one from each if they do it together; else none."""
-    alone = [_evidence(passage, span) for passage in passages if (span := best_quote(claim, passage.text))]
-    if alone or len(passages) < 2:
-        return alone
-    together = [_evidence(passage, span) for passage in passages if (span := _nearest(claim, passage.text))]
-    return together if supports(claim, [item.quote for item in together]).holds else []
+    """From each passage the quote that supports the claim alone, or adds words that those before do not have."""
+    words = set(content_words(claim))
+    spans = {n: span for n, passage in enumerate(passages) if (span := best_quote(claim, passage.text))}
+    covered = {w for n, (start, end) in spans.items() for w in content_words(passages[n].text[start:end])}
+    for n, passage in enumerate(passages):
+        span = None if n in spans else _nearest(claim, passage.text)
+        if span and len(new := words & set(content_words(passage.text[slice(*span)])) - covered) > 1:
+            spans[n] = span
+            covered |= new
+    items = [_evidence(passages[n], spans[n]) for n in sorted(spans)]
+    return items if items and supports(claim, [item.quote for item in items]).holds else []
 
 
 def _nearest(claim: str, text: str) -> tuple[int, int] | None:

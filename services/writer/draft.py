@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from services.writer.gate import NOT_STORED, Archive, Claim, Failure
+from shared.contracts.citing import CitedSentence
 from shared.contracts.evidence import Evidence
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs, Purpose
 from shared.contracts.report import Removed
 from shared.contracts.steps import RunStep, StepResult
+from shared.contracts.words import content_words
 
 SECTION_QUOTES = 8
 SECTION_SENTENCES = 8
@@ -25,10 +27,12 @@ RULES = (
 
 @dataclass(frozen=True)
 class Part:
-    """What one step brought: its question, the quotes to write from (best first), and what it said about itself."""
+    """What one step brought: its question, the quotes to write from (best first), findings that are the sources' own
+    words, and what it said about itself."""
 
     question: str
     evidence: tuple[Evidence, ...] = ()
+    verbatim: tuple[CitedSentence, ...] = ()
     note: str | None = None
 
 
@@ -76,8 +80,18 @@ def parts(results: Iterable[StepResult], archive: Archive) -> tuple[Part, ...]:
         ids |= dict.fromkeys(item.evidence_id for item in result.evidence)
         standing = tuple(archive.standing[i] for i in ids if i in archive.standing)
         if result.status == "done" and result.evidence:
-            found.append(Part(result.question, standing[:SECTION_QUOTES], result.reason))
+            found.append(Part(result.question, standing[:SECTION_QUOTES], _verbatim(result, archive), result.reason))
     return tuple(found)
+
+
+def _verbatim(result: StepResult, archive: Archive) -> tuple[CitedSentence, ...]:
+    """Findings without a word that their quotes do not have: what an extractive step found, in its order."""
+    found = []
+    for finding in result.findings:
+        quotes = " ".join(archive.standing[i].quote for i in finding.evidence_ids if i in archive.standing)
+        if set(content_words(finding.text)) <= set(content_words(quotes)):
+            found.append(CitedSentence(finding.text, finding.evidence_ids))
+    return tuple(found)[:SECTION_SENTENCES]
 
 
 def not_found(results: Iterable[StepResult], sections: Sequence[Section]) -> tuple[str, ...]:

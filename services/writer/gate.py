@@ -6,6 +6,7 @@ sentence ── cites nothing, or nothing that exists ──> fails
 supported by its quotes? ── no ──> fails ── repaired once, judged again ──> fails: removed, and recorded
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,18 @@ from shared.contracts.citing import CitedSentence, cited_sentences
 from shared.contracts.evidence import Evidence, evidence_id, supports
 from shared.contracts.report import Removed
 from shared.contracts.sentences import sentences as sentences_of
+from shared.contracts.support import best_units
 from shared.contracts.words import content_words
 
 SENTENCE_CHARACTERS = 600
 ANSWER_CHARACTERS = 20_000
 """What is read of one answer: a model that loops says nothing new after this."""
 ANSWER_SENTENCES = 40
+UNSAID = 0.34
+"""A clause of which the quotes have a smaller share of content words than this is not in them."""
+_CLAUSE = re.compile(
+    r"[,;:]\s+|\s+(?:and|but|or|while|whereas|because|since|so|which|und|aber|et|mais|y|pero)\s+", re.I
+)
 SAME = 0.6
 """Two sentences that share more of their content words than this (and all numbers) say the same."""
 NOT_STORED = "its quote does not stand in the stored text at its offsets"
@@ -80,10 +87,10 @@ def archive(evidence: Sequence[Evidence], stored: Sequence[str | None]) -> Archi
     return Archive(standing, frozenset(broken - standing.keys()))
 
 
-def judge(text: str, archive: Archive, *, said: Iterable[str] = ()) -> Judged:
-    """All sentences of an answer. `said`: sentences that stand already and need not be said again."""
+def judge(text: str, archive: Archive, *, first: Sequence[CitedSentence] = (), said: Iterable[str] = ()) -> Judged:
+    """`first` and all sentences of an answer. `said`: sentences that stand already and need not be said again."""
     sentences = cited_sentences(text[:ANSWER_CHARACTERS], archive.ids)[:ANSWER_SENTENCES]
-    return judge_sentences(sentences, archive, said=said)
+    return judge_sentences([*first, *sentences], archive, said=said)
 
 
 def judge_sentences(sentences: Iterable[CitedSentence], archive: Archive, *, said: Iterable[str] = ()) -> Judged:
@@ -112,14 +119,34 @@ def verdict_on(sentence: CitedSentence, archive: Archive) -> Claim | Failure:
         return Failure(sentence.text, standing, f"it is longer than {SENTENCE_CHARACTERS} characters")
     if not standing:
         return Failure(sentence.text, (), _cites_nothing(sentence))
-    quotes = [archive.standing[i].quote for i in standing]
-    alone = tuple(i for i, quote in zip(standing, quotes, strict=True) if supports(sentence.text, [quote]).holds)
-    if alone:
-        return Claim(sentence.text, alone)
-    together = supports(sentence.text, quotes)
-    if together.holds:
-        return Claim(sentence.text, standing)
-    return Failure(sentence.text, standing, f"not supported by what it cites: {together.reason}")
+    quotes = {i: archive.standing[i].quote for i in standing}
+    together = supports(sentence.text, list(quotes.values()))
+    reason = together.reason if not together.holds else unsaid(sentence.text, list(quotes.values()))
+    if reason:
+        return Failure(sentence.text, standing, f"not supported by what it cites: {reason}")
+    return Claim(sentence.text, needed(sentence.text, quotes))
+
+
+def unsaid(text: str, quotes: Sequence[str]) -> str | None:
+    """The part of a sentence that the quotes say nothing of: what was added to a true statement with an "and"."""
+    everything = " ".join(quotes)
+    for clause in _CLAUSE.split(text):
+        if len(set(content_words(clause))) >= 3 and best_units(clause, [everything])[0] < UNSAID:
+            return f'the quotes say nothing of "{clause.strip()[:100]}"'
+    return None
+
+
+def needed(text: str, quotes: Mapping[str, str]) -> tuple[str, ...]:
+    """The citations that carry the sentence: each supports it alone, or adds words that those before it do not have."""
+    words = set(content_words(text))
+    kept = [name for name, quote in quotes.items() if supports(text, [quote]).holds]
+    covered = {word for name in kept for word in content_words(quotes[name])}
+    for name, quote in quotes.items():
+        new = words & set(content_words(quote)) - covered
+        if name not in kept and (len(new) > 1 or not kept):
+            kept.append(name)
+            covered |= new
+    return tuple(name for name in quotes if name in kept)
 
 
 def verbatim(failure: Failure, archive: Archive) -> Claim | None:

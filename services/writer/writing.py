@@ -75,8 +75,8 @@ class Writing:
         if answer.finish != "stop":
             note = f"{answer.engine} gave no whole section ({answer.error or answer.finish}): the sources are quoted"
             return await self._quoted(part, ordinal=of + ordinal, note=note)
-        judged = await self._judged(answer.text)
         by_model = answer.engine != EXTRACTIVE
+        judged = await self._judged(answer.text, first=() if by_model else part.verbatim)
         sentences = len(judged.passed) + len(judged.failed)
         if judged.failed and not (by_model and _most(len(judged.failed), sentences)):
             judged = await self._repair(part, judged, ordinal=ordinal, by_model=by_model)
@@ -95,7 +95,7 @@ class Writing:
             request = draft.repair_request(step, part, judged.failed, ordinal=ordinal, engine=step.engine)
             answer = await self._ask(request)
             if answer.finish == "stop":
-                again = await self._judged(answer.text, *(claim.text for claim in passed))
+                again = await self._judged(answer.text, said=[claim.text for claim in passed])
                 unmended = gate.repaired(judged.failed, again.passed)
                 return Judged((*passed, *again.passed), unmended, judged.repeated)
         left: list[Failure] = []
@@ -112,7 +112,8 @@ class Writing:
         """The extractive version of a section; when even that fails, the quotes as they are."""
         step = self.context.step
         answer = await self._ask(draft.section_request(step, part, ordinal=ordinal, engine=EXTRACTIVE, said=()))
-        judged = await self._judged(answer.text) if answer.finish == "stop" else Judged()
+        text = answer.text if answer.finish == "stop" else ""
+        judged = await self._judged(text, first=part.verbatim)
         if not judged.passed:
             judged = gate.quotes_as_claims(part.evidence, self.archive, said=self.said)
         repeats = bool(judged.repeated) and not judged.passed
@@ -132,9 +133,10 @@ class Writing:
             self.removed += gate.removed(SUMMARY, judged.failed)
         return (judged.passed or claims)[: draft.SUMMARY_SENTENCES]
 
-    async def _judged(self, text: str, *said: str) -> Judged:
-        """Off the loop: the checks of a long answer take longer than a heartbeat should wait."""
-        return await asyncio.to_thread(gate.judge, text, self.archive, said=[*self.said, *said])
+    async def _judged(self, text: str, *, first: Sequence[CitedSentence] = (), said: Sequence[str] = ()) -> Judged:
+        """`first` and then the sentences of `text`, off the loop: checking them may take longer than a heartbeat."""
+        before = [*self.said, *said]
+        return await asyncio.to_thread(gate.judge, text, self.archive, first=first, said=before)
 
     async def _ask(self, request: Generate) -> Generated:
         answer = await self.context.ask(request, Generated, deadline_s=self.thinking_s)
