@@ -113,7 +113,11 @@ def _comparison(goal: str, subjects: list[str], aspects: list[str]) -> list[str]
     if len(aspects) >= 2:
         return [f"How do {both} differ in {aspect}?" for aspect in aspects]
     about = f" regarding {aspects[0]}" if aspects else ""
-    return [goal, *(f"What is known about {subject}{about}?" for subject in subjects)]
+    return [goal, *(f"What {_be(subject)} {subject}{about}?" for subject in subjects)]
+
+
+def _be(subject: str) -> str:
+    return "are" if subject.endswith("s") and not subject.endswith(("ss", "us", "is")) and subject.islower() else "is"
 
 
 def _asked_together(goal: str) -> list[str]:

@@ -19,8 +19,8 @@ def test_a_plain_question_is_one_step() -> None:
 def test_a_comparison_asks_about_both_and_about_each() -> None:
     assert questions("How do apples and pears differ?") == [
         "How do apples and pears differ?",
-        "What is known about apples?",
-        "What is known about pears?",
+        "What are apples?",
+        "What are pears?",
     ]
 
 
