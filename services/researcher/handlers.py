@@ -64,8 +64,8 @@ class Researcher:
             answers.append(second)
             kept = kept.joined(await self._found(second, chosen)).bounded()
         said = research.nothing_said(step, documents=read.documents, absent=read.absent) if read.absent else ()
-        if not kept.findings:
-            said += research.nothing_said(step, documents=read.documents, read=len(chosen))
+        if not kept.findings and not said:
+            said = research.nothing_said(step, documents=read.documents, read=len(chosen))
         context.say(f"{len(kept.findings)} findings with {len(kept.evidence)} quotes")
         return StepOutcome(
             research.result(step, kept, not_found=said, reason=reason), usage=usage_of(answers), engine=first.engine

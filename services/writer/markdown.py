@@ -103,8 +103,16 @@ def _section(section: Section, page: Page, numbers: Mapping[str, int]) -> list[s
 
 
 def _text(claims: Sequence[Claim], numbers: Mapping[str, int], *, as_list: bool) -> str:
-    sentences = [f"{plain(c.text)} {''.join(f'[{numbers[i]}]' for i in c.ids)}" for c in claims]
+    sentences = [f"{plain(_row(c.text))} {''.join(f'[{numbers[i]}]' for i in c.ids)}" for c in claims]
     return "\n".join(f"- {sentence}" for sentence in sentences) if as_list else " ".join(sentences)
+
+
+def _row(text: str) -> str:
+    """A row of a table as text: its first cell, a colon, the others."""
+    if not (text.startswith("|") and text.endswith("|")):
+        return text
+    first, *others = [cell.strip() for cell in text.strip("|").split("|")]
+    return f"{first}: {'; '.join(cell for cell in others if cell)}" if others else first
 
 
 def _citation(n: int, item: Evidence) -> Citation:

@@ -110,8 +110,6 @@ def test_a_repair_mends_the_failure_nearest_to_it(archive):
     assert left == (other,)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\x00", "[", "[[[[[[", "]" * 9999, "[e1]" * 9999, "NOT FOUND", "\u202e[1]"]
-)
+@pytest.mark.parametrize("text", ["", "\x00", "[", "[[[[[[", "]" * 9999, "[e1]" * 9999, "NOT FOUND", "\u202e[1]"])
 def test_no_answer_can_break_the_gate(archive, text):
     assert gate.judge(text, archive).passed == ()

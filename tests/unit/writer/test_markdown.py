@@ -92,6 +92,15 @@ def test_nothing_of_a_source_becomes_markup(hostile, never):
     assert not text.startswith("#")
 
 
+def test_a_table_row_reads_as_text(make_quote):
+    row = "| default | 20 | deliveries |"
+    item = make_quote(row, text=f"x {row}")
+    made = Page(goal="?", sections=(Section("?", (Claim(row, (item.evidence_id,)),)),), engine="m")
+    report = written(made, {item.evidence_id: item})
+    assert "default: 20; deliveries [1]" in report.report
+    assert report.citations[0].quote == row
+
+
 def test_words_are_left_as_they_are():
     for text in ("x-queue-type is set by `--flag_name`", "5 > 3 and a_b_c, 50 % (about ~3)", "Größe, naïve, 日本語"):
         assert plain(text).replace("\\", "") == text
