@@ -82,7 +82,7 @@ fmt: ## Format the code and mend what ruff can mend
 docs: ## Write what is generated: broker definitions, JSON Schemas, AsyncAPI
 	@infra/setup --dev
 	$(VENV)/python -m shared.messaging.broker_setup --print > infra/rabbitmq/definitions.json
-	@[ ! -f docs/generate.py ] || $(VENV)/python docs/generate.py
+	$(VENV)/python -m docs.generate
 
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) pyproject.toml -o requirements.lock
