@@ -1,0 +1,8 @@
+"""python -m services.inference"""
+
+from services.inference.app import build
+from services.inference.settings import Settings
+from shared.runtime.run import run
+
+if __name__ == "__main__":
+    run(build(Settings()))

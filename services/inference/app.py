@@ -1,0 +1,65 @@
+"""Where inference's parts meet."""
+
+from datetime import UTC, datetime
+
+from services.inference.calls import Calls
+from services.inference.engines import Engines
+from services.inference.handlers import Inference
+from services.inference.ollama_client import OllamaHost
+from services.inference.scripted import Script
+from services.inference.settings import Settings
+from services.inference.store import TABLES, Ledger
+from shared.contracts.generation import DescribeEngine, Embed, Generate
+from shared.contracts.steps import StepsStopped
+from shared.contracts.supervision import ChildDied
+from shared.messaging.topology import INFERENCE
+from shared.runtime.service import Service
+
+
+def build(settings: Settings) -> Service:
+    """An inference service that is ready to run. Connects nothing."""
+    service = Service("inference", settings, tables=TABLES)
+    engines = _engines(settings, service)
+    calls = Calls(
+        database=service.database,
+        ledger=(ledger := Ledger()),
+        engines=engines,
+        publisher=service.publisher,
+        owner=service.instance,
+        clock=_now,
+        lease=settings.lease,
+        kept=settings.kept,
+    )
+    inference = Inference(service.database, ledger, engines, calls, _now)
+    service.apply(INFERENCE, Generate, inference.on_generate, once=False)
+    service.subscribe(INFERENCE, Embed, inference.on_embed)
+    service.subscribe(INFERENCE, DescribeEngine, inference.on_describe_engine)
+    service.hear(StepsStopped, inference.on_steps_stopped)
+    service.hear(ChildDied, inference.on_child_died)
+    service.background(calls.run)
+    return service
+
+
+def _engines(settings: Settings, service: Service) -> Engines:
+    hosts = [
+        OllamaHost(
+            url,
+            num_ctx=settings.num_ctx,
+            first_token=settings.first_token,
+            between_tokens=settings.between_tokens,
+        )
+        for url in settings.urls
+    ]
+    return Engines(
+        ollama=hosts,
+        script=Script(settings.script),
+        configured=settings.model,
+        embed_model=settings.embed_model,
+        slots=settings.slots,
+        fresh_s=settings.probe_every.total_seconds(),
+        status=service.status,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

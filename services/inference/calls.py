@@ -1,0 +1,263 @@
+"""Running calls: takes what waits as slots get free, runs it, keeps the result and answers all who wait, at once.
+
+A call may run twice when its owner dies in the middle (its lease ends and another takes it over); only one result is
+kept, and only that one is answered.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from services.inference.engines import Engines
+from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
+from services.inference.ollama_client import Answer
+from services.inference.store import Claim, Ledger
+from shared.contracts.generation import Generate, Generated, Timings, Usage
+from shared.contracts.goals import StepProgress
+from shared.errors import WarrenError
+from shared.messaging.database import Database
+from shared.runtime.service import Publisher
+
+log = structlog.get_logger()
+SIGN_OF_LIFE_S = 1.5
+"""Between two progress events; two seconds are promised."""
+LOOK_S = 2.0
+"""Between two looks for calls that other replicas left."""
+PURGE_S = 3600.0
+
+
+@dataclass
+class Running:
+    """A call in progress. `tokens` so far; `began`: monotonic seconds."""
+
+    claim: Claim
+    choice: Choice
+    began: float = field(default_factory=time.monotonic)
+    first_token: float | None = None
+    tokens: int = 0
+    task: "asyncio.Task[None] | None" = None
+
+    def on_token(self, count: int) -> None:
+        self.first_token = self.first_token or time.monotonic()
+        self.tokens = count
+
+    def says(self) -> str:
+        """`143 tokens, 11/s`, or how long the first one has been waited for."""
+        now = time.monotonic()
+        if self.first_token is None:
+            return f"{self.choice.engine}: {now - self.began:.0f} s to the first token so far"
+        rate = self.tokens / max(now - self.first_token, 0.1)
+        return f"{self.tokens} tokens, {rate:.0f}/s"
+
+
+@dataclass
+class Calls:
+    """`owner`: this instance. `wake` it when a call was added."""
+
+    database: Database
+    ledger: Ledger
+    engines: Engines
+    publisher: Publisher
+    owner: str
+    clock: Callable[[], datetime]
+    lease: timedelta = timedelta(seconds=30)
+    kept: timedelta = timedelta(days=7)
+    running: dict[str, Running] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then the calls in progress are given up and wait for another instance."""
+        await self.engines.look()
+        await self._release(owner="*" if self.database.is_sqlite else self.owner)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._repeat(self._fill_all, LOOK_S))
+                group.create_task(self._repeat(self._keep_leases, self.lease.total_seconds() / 3))
+                group.create_task(self._repeat(self._look, self.engines.fresh_s))
+                group.create_task(self._repeat(self._purge, PURGE_S))
+        finally:
+            tasks = [call.task for call in self.running.values() if call.task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._release(owner=self.owner)
+            await self.engines.close()
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+        """A database that is away for a moment is waited for; anything else ends the process, to be started afresh."""
+        while True:
+            try:
+                await work()
+            except (OSError, DBAPIError) as error:
+                log.warning("database_away", work=work.__name__, reason=str(error)[:200])
+                await asyncio.sleep(1.0)
+                continue
+            if work != self._fill_all:
+                await asyncio.sleep(every_s)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._wake.wait()
+
+    async def stop_goal(self, goal_id: str) -> None:
+        """Cancels what runs for a goal and drops what waits."""
+        mine = [c for c in self.running.values() if c.claim.request.call.goal_id == goal_id]
+        for call in mine:
+            if call.task:
+                call.task.cancel()
+        async with self.database.unit() as unit:
+            await self.ledger.stop(unit.connection, goal_id, owner=self.owner)
+
+    async def release_owner(self, owner: str) -> None:
+        """An instance died: its calls wait again."""
+        if owner != self.owner:
+            await self._release(owner=owner)
+            self.wake()
+
+    async def _release(self, *, owner: str | None = None) -> None:
+        async with self.database.unit() as unit:
+            freed = await self.ledger.release(unit.connection, now=self.clock(), owner=owner)
+        if freed:
+            log.info("calls_released", calls=freed, owner=owner)
+
+    async def _fill_all(self) -> None:
+        """One round may leave a second host idle: its calls were placed before the first became busy."""
+        self._wake.clear()
+        while await self._fill():
+            pass
+
+    async def _fill(self) -> bool:
+        """Starts as many waiting calls as there are free slots. Was there any?"""
+        free = self.engines.free()
+        async with self.database.read() as connection:
+            rows = await self.ledger.waiting(connection)
+        choices = {row.id: self.engines.choose(row.engine) for row in rows}
+        waiting = [Waiting(row.id, row.priority, row.since, choices[row.id].lane) for row in rows]
+        chosen = next_to_run(waiting, free=free, now=self.clock())
+        if not chosen:
+            return False
+        async with self.database.unit() as unit:
+            until = self.clock() + self.lease
+            claims = [await self.ledger.claim(unit.connection, c.id, owner=self.owner, until=until) for c in chosen]
+        for claim in claims:
+            if claim:
+                self._start(Running(claim, choices[claim.id]))
+        return any(claims)
+
+    def _start(self, call: Running) -> None:
+        self.running[call.claim.id] = call
+        self.engines.busy[call.choice.lane] += 1
+        call.task = asyncio.create_task(self._run(call), name=f"call {call.claim.id[:8]}")
+        call.task.add_done_callback(lambda _: self._ended(call))
+
+    def _ended(self, call: Running) -> None:
+        self.engines.busy[call.choice.lane] -= 1
+        if self.running.get(call.claim.id) is call:
+            del self.running[call.claim.id]
+        self.wake()
+
+    async def _run(self, call: Running) -> None:
+        signs = asyncio.create_task(self._show_life(call))
+        try:
+            result = await self._think(call)
+        except Exception as error:
+            log.exception("call_failed", call=call.claim.id)
+            result = self._failed(call, f"{type(error).__name__}: {error}")
+        finally:
+            signs.cancel()
+        await self._keep(call, result)
+
+    async def _think(self, call: Running) -> Generated:
+        """With the chosen engine; `auto` quotes the sources where the model fails, and says so."""
+        request, choice = call.claim.request, call.choice
+        try:
+            async with asyncio.timeout(self._left_s(request)):
+                answer = await self.engines.ask(choice, request, call.on_token)
+            return self._result(call, answer, engine=choice.engine, reason=choice.reason)
+        except TimeoutError:
+            return self._failed(call, f"its deadline ended the call after {call.tokens} tokens")
+        except EngineFailed as error:
+            log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
+            if request.engine != "auto":
+                return self._failed(call, error.reason)
+            answer = await self.engines.quote(request)
+            return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")
+
+    def _left_s(self, request: Generate) -> float | None:
+        return max(0.0, (request.deadline_at - self.clock()).total_seconds()) if request.deadline_at else None
+
+    def _result(self, call: Running, answer: Answer, *, engine: str, reason: str | None) -> Generated:
+        waited = time.monotonic() - call.began
+        queued = (self.clock() - call.claim.since).total_seconds() - waited
+        return Generated(
+            call=call.claim.request.call,
+            finish=answer.finish,
+            text=answer.text,
+            engine=engine,
+            engine_reason=reason,
+            usage=Usage(tokens_in=answer.tokens_in, tokens_out=answer.tokens_out),
+            timings=Timings(
+                queue_s=round(max(0.0, queued), 3),
+                first_token_s=round(answer.first_token_s, 3),
+                total_s=round(answer.total_s, 3),
+            ),
+        )
+
+    def _failed(self, call: Running, reason: str) -> Generated:
+        return Generated(
+            call=call.claim.request.call,
+            finish="failed",
+            engine=call.choice.engine,
+            engine_reason=call.choice.reason,
+            usage=Usage(tokens_out=call.tokens),
+            error=reason,
+        )
+
+    async def _keep(self, call: Running, result: Generated) -> None:
+        """Result and replies in one transaction; tried again while the database is away."""
+        while True:
+            try:
+                async with self.database.unit() as unit:
+                    waiters = await self.ledger.finish(unit.connection, call.claim, result, now=self.clock())
+                    for waiter in waiters or ():
+                        unit.publish(result, to=waiter)
+                break
+            except (OSError, DBAPIError) as error:
+                log.warning("result_waits", call=call.claim.id, reason=str(error))
+                await asyncio.sleep(1.0)
+        if waiters is None:
+            log.info("late_result_dropped", call=call.claim.id)
+
+    async def _show_life(self, call: Running) -> None:
+        key = call.claim.request.call
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE_S)
+            sign = StepProgress(goal_id=key.goal_id, step=key.step, worker=self.owner, text=call.says())
+            with contextlib.suppress(WarrenError):
+                await self.publisher.publish(sign, subject=key.goal_id)
+
+    async def _keep_leases(self) -> None:
+        async with self.database.unit() as unit:
+            if self.running:
+                await self.ledger.renew(unit.connection, owner=self.owner, until=self.clock() + self.lease)
+            await self.ledger.release(unit.connection, now=self.clock())
+
+    async def _look(self) -> None:
+        before = self.engines.choose("auto")
+        await self.engines.look()
+        if self.engines.choose("auto") != before:
+            self.wake()
+
+    async def _purge(self) -> None:
+        async with self.database.unit() as unit:
+            await self.ledger.purge(unit.connection, self.clock() - self.kept)
+        await self.database.purge()

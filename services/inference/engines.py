@@ -1,0 +1,109 @@
+"""Which engines there are now: hosts are asked every few seconds, so that an Ollama started later is used."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from services.inference import extractive
+from services.inference.generation import Choice, EngineFailed, Host, choose_embedder, choose_engine
+from services.inference.ollama_client import Answer, OllamaHost, Progress
+from services.inference.scripted import Script
+from shared.contracts.generation import Generate
+
+log = structlog.get_logger()
+BUILT_IN_SLOTS = {"extractive": 2, "scripted": 64}
+"""Extractive calls take milliseconds of one core; more at once would only starve the loop."""
+QUOTING = frozenset({"research", "section", "summary", "repair"})
+
+
+@dataclass
+class Engines:
+    """`configured`: WARREN_MODEL. `slots`: calls at once per host. `fresh_s`: how long a look at a host is believed."""
+
+    ollama: Sequence[OllamaHost]
+    script: Script
+    configured: str = ""
+    embed_model: str = ""
+    slots: int = 1
+    fresh_s: float = 5.0
+    status: dict[str, Any] = field(default_factory=dict)
+    """Where to show the engine that `auto` takes: the heartbeat."""
+    busy: Counter[str] = field(default_factory=Counter)
+    _hosts: tuple[Host, ...] = ()
+    _seen_at: float = float("-inf")
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def look(self) -> None:
+        """Asks the hosts, if they were not asked just now."""
+        async with self._looking:
+            if time.monotonic() - self._seen_at < self.fresh_s:
+                return
+            before = self.choose("auto")
+            self._hosts = tuple(await asyncio.gather(*(host.probe() for host in self.ollama)))
+            self._seen_at = time.monotonic()
+            now = self.choose("auto")
+            self.status["engine"] = now.engine
+            if now != before:
+                log.info("engine", engine=now.engine, reason=now.reason)
+
+    def choose(self, wanted: str) -> Choice:
+        """By what was last seen."""
+        return choose_engine(wanted, configured=self.configured, hosts=self._hosts, busy=self.busy)
+
+    def free(self) -> dict[str, int]:
+        """Free slots by lane. What cannot be had at all fails at once, in a lane of its own."""
+        lanes = {**BUILT_IN_SLOTS, "none": 16, **{host.url: self.slots for host in self.ollama}}
+        return {lane: slots - self.busy[lane] for lane, slots in lanes.items()}
+
+    def slots_of(self, choice: Choice) -> int:
+        """Slots that calls of this engine share."""
+        return BUILT_IN_SLOTS.get(choice.lane) or self.slots * max(1, len(self.ollama))
+
+    async def ask(self, choice: Choice, request: Generate, on_token: Progress) -> Answer:
+        """Raises EngineFailed."""
+        if choice.provider == "ollama":
+            try:
+                return await self._host(choice.url).chat(choice.model, request, on_token)
+            except EngineFailed as error:
+                if error.kind == "refused":
+                    self._mark(choice.url, str(error))
+                raise
+        if choice.provider == "scripted":
+            return await self.script.chat(request, on_token)
+        if choice.provider == "none":
+            raise EngineFailed("unsupported", choice.reason or f"{choice.engine} cannot be had")
+        return await self.quote(request)
+
+    async def quote(self, request: Generate) -> Answer:
+        """The extractive engine's answer; finish `unsupported` where quoting is no answer (plans, chats)."""
+        if request.call.purpose not in QUOTING:
+            return Answer("", "unsupported", 0, 0, 0.0, 0.0)
+        began = time.monotonic()
+        text = await asyncio.to_thread(extractive.answer, request.inputs)
+        return Answer(text, "stop", 0, 0, 0.0, time.monotonic() - began)
+
+    async def embed(self, texts: Sequence[str]) -> tuple[str, list[tuple[float, ...]]]:
+        """The engine's name and a vector per text. Raises EngineFailed."""
+        await self.look()
+        found = choose_embedder(self._hosts, self.embed_model)
+        if found is None:
+            wanted = self.embed_model or "embedding model"
+            raise EngineFailed("missing", f"no host has the {wanted}: `ollama pull {self.embed_model or 'all-minilm'}`")
+        host, model = found
+        return f"ollama/{model.name}", await self._host(host.url).embed(model.name, texts)
+
+    def _host(self, url: str) -> OllamaHost:
+        return next(host for host in self.ollama if host.url == url)
+
+    def _mark(self, url: str, error: str) -> None:
+        """Not to be chosen until it is seen again."""
+        self._hosts = tuple(replace(h, error=error, models=()) if h.url == url else h for h in self._hosts)
+
+    async def close(self) -> None:
+        for host in self.ollama:
+            await host.close()

@@ -1,0 +1,192 @@
+"""The built-in engine: answers a question with verbatim sentences of the passages it was given. Deterministic, pure.
+
+Sentences are scored by bm25 against the question, by what kind of answer the question wants, by heading and position;
+then chosen one by one so that each adds something (maximal marginal relevance).
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.inference.questions import Question, ask
+from services.inference.quotable import MAX_CHARACTERS, leans, quotable, quotable_row
+from shared.contracts.generation import InputPassage, Inputs
+from shared.contracts.reading import same_word
+from shared.contracts.sentences import Sentence, content_words, sentences
+
+K1, B = 1.2, 0.6
+"""bm25's usual constants; B a little lower than 0.75, as sentences differ less in length than documents."""
+NEAREST = 0.3
+"""A sentence scoring below this share of the best one is about something else."""
+MIN_COVERAGE = 0.3
+"""Share of the question's weight (idf) that a sentence and its heading must have, else it answers nothing."""
+REDUNDANT = 0.6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A statement that may be quoted: a sentence, with the one before it where it leans on it."""
+
+    passage: InputPassage
+    parts: tuple[Sentence, ...]
+    words: tuple[str, ...]
+    around: tuple[str, ...]
+    rank: int
+    place: int
+
+    @property
+    def text(self) -> str:
+        return " ".join(part.text for part in self.parts)
+
+    @property
+    def is_row(self) -> bool:
+        return self.parts[-1].kind == "row"
+
+
+def answer(inputs: Inputs) -> str:
+    """Lines of `sentence [id]`, best first; "" when nothing in the passages answers. The same inputs, the same text."""
+    question = ask(inputs.question)
+    if not question.words:
+        return ""
+    candidates = [c for rank, passage in enumerate(inputs.passages) for c in _candidates(passage, rank)]
+    scored = _scored(question, candidates)
+    return "\n".join(_line(part, c.passage.id) for c in _chosen(question, scored, inputs.limit) for part in c.parts)
+
+
+def _line(part: Sentence, passage_id: str) -> str:
+    """The source's own reference marks are left out: they would read as ours."""
+    text = re.sub(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]", "", part.text)
+    return f"{' '.join(text.split())} [{passage_id}]"
+
+
+def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
+    around = content_words(f"{passage.title} {passage.heading or ''}")
+    found: list[Candidate] = []
+    before: Sentence | None = None
+    header: Sentence | None = None
+    cut = _cut(passage.text)
+    for place, unit in enumerate(cut):
+        if unit.kind == "heading":
+            around = (*content_words(passage.title), *content_words(unit.text))
+        parts: tuple[Sentence, ...] = ()
+        if unit.kind == "row":
+            parts = (unit,) if header is not None and quotable_row(unit) else ()
+            header = header or unit
+        elif quotable(unit):
+            header = None
+            if not leans(unit):
+                parts = (unit,)
+            elif before is not None and quotable(before) and not leans(before):
+                parts = (before, unit) if len(before.text) + len(unit.text) < MAX_CHARACTERS else ()
+        if parts:
+            words = content_words(" ".join(part.text for part in parts))
+            context = (*around, *content_words(header.text)) if header is not None else around
+            found.append(Candidate(passage, parts, words, context, rank, place))
+        before = unit if unit.kind in ("sentence", "item") else None
+    return found
+
+
+def _cut(text: str) -> list[Sentence]:
+    """Units of a passage without a first one that was cut off in its middle."""
+    units = sentences(text)
+    if units and units[0].kind == "sentence" and units[0].text[:1].islower() and " " in units[0].text:
+        return units[1:]
+    return units
+
+
+def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
+    """Best first; only what has a word of the question and enough of its weight."""
+    if not candidates:
+        return []
+    vocabulary = {word for c in candidates for word in (*c.words, *c.around)}
+    forms = {w: frozenset(v for v in vocabulary if same_word(w, v)) for w in question.words}
+    held = {w: sum(not forms[w].isdisjoint(c.words) for c in candidates) for w in question.words}
+    weight = {w: math.log(1 + (len(candidates) - n + 0.5) / (n + 0.5)) for w, n in held.items()}
+    mean = sum(len(c.words) for c in candidates) / len(candidates)
+    rated = []
+    for candidate in candidates:
+        score = _bm25(candidate, forms=forms, weight=weight, mean=mean)
+        if score <= 0 or _covered(candidate, forms=forms, weight=weight) < MIN_COVERAGE:
+            continue
+        rated.append((score * _fit(question, candidate), candidate))
+    rated.sort(key=lambda each: (-each[0], each[1].rank, each[1].place))
+    return [each for each in rated if each[0] >= NEAREST * rated[0][0]]
+
+
+Forms = dict[str, frozenset[str]]
+
+
+def _bm25(candidate: Candidate, *, forms: Forms, weight: dict[str, float], mean: float) -> float:
+    counts, around = Counter(candidate.words), frozenset(candidate.around)
+    long = K1 * (1 - B + B * len(candidate.words) / mean)
+    own = beside = 0.0
+    for word, alike in forms.items():
+        times = sum(counts[form] for form in alike)
+        own += weight[word] * times * (K1 + 1) / (times + long) if times else 0.0
+        beside += weight[word] if not times and not alike.isdisjoint(around) else 0.0
+    return own + 0.4 * beside if own else 0.0
+
+
+def _covered(candidate: Candidate, *, forms: Forms, weight: dict[str, float]) -> float:
+    words = frozenset((*candidate.words, *candidate.around))
+    total = sum(weight.values())
+    return sum(weight[w] for w, alike in forms.items() if not alike.isdisjoint(words)) / total if total else 0.0
+
+
+def _fit(question: Question, candidate: Candidate) -> float:
+    """How well a statement suits the question by kind and place, as a factor around 1."""
+    factor = question.fit(candidate.text)
+    factor *= 1 + 0.15 / (1 + candidate.rank) + 0.05 / (1 + candidate.passage.position)
+    if candidate.is_row or candidate.parts[-1].kind == "item":
+        factor *= 0.85
+    return factor * (0.9 if len(candidate.parts) > 1 else 1.0)
+
+
+def _chosen(question: Question, scored: list[tuple[float, Candidate]], limit: int) -> list[Candidate]:
+    """One by one: the best that is left, less what was already said, more what of the question is still open."""
+    chosen: list[Candidate] = []
+    left = list(scored)
+    said: set[tuple[str, int]] = set()
+    size = 0
+    while left and size < limit:
+        open_words = {w for w in question.words if not any(_has(w, c) for c in chosen)}
+        best = max(left, key=lambda each: (each[0] * _gain(each[1], chosen, open_words), -each[1].rank, -each[1].place))
+        left.remove(best)
+        candidate = best[1]
+        spans = {(candidate.passage.id, part.start) for part in candidate.parts}
+        if spans & said or any(_repeats(candidate, other) for other in chosen):
+            continue
+        if size + len(candidate.parts) > limit and chosen:
+            continue
+        chosen.append(candidate)
+        said |= spans
+        size += len(candidate.parts)
+    return chosen
+
+
+def _has(word: str, candidate: Candidate) -> bool:
+    return any(same_word(word, other) for other in candidate.words)
+
+
+def _gain(candidate: Candidate, chosen: Sequence[Candidate], open_words: set[str]) -> float:
+    alike = max((_overlap(candidate, other) for other in chosen), default=0.0)
+    new = sum(_has(word, candidate) for word in open_words) if chosen else 0
+    return (1 - 0.6 * alike) * (1 + 0.15 * new)
+
+
+def _overlap(one: Candidate, other: Candidate) -> float:
+    mine, theirs = set(one.words), set(other.words)
+    return len(mine & theirs) / max(1, min(len(mine), len(theirs)))
+
+
+_NEGATION = re.compile(r"\b(?:not|no|never|none|without|cannot|nicht|kein\w*|jamais|sans|nunca)\b|n't\b", re.IGNORECASE)
+
+
+def _repeats(one: Candidate, other: Candidate) -> bool:
+    """The same said again. Another number or a negation is no repetition but a contradiction: both are shown."""
+    numbers = [{w for w in c.words if w[:1].isdigit()} for c in (one, other)]
+    if numbers[0] != numbers[1] or bool(_NEGATION.search(one.text)) != bool(_NEGATION.search(other.text)):
+        return False
+    return _overlap(one, other) > REDUNDANT

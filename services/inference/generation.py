@@ -1,0 +1,220 @@
+"""What inference decides: which engine answers, what the ledger says to a request, what runs next. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from shared.contracts.generation import CallKey, Generate
+from shared.errors import WarrenError
+
+REFUSED = "Ollama on Linux listens on 127.0.0.1 only, set OLLAMA_HOST=0.0.0.0 or use --profile ollama"
+MIN_PARAMETERS = 3e9
+"""`auto` takes no smaller model by itself: below it, quoting is better. Naming one overrules this."""
+NEAREST_PARAMETERS = 8e9
+AGEING = timedelta(seconds=30)
+"""Waiting this long is worth one step of priority, so that nothing starves."""
+Provider = Literal["ollama", "extractive", "scripted", "none"]
+Trouble = Literal["refused", "missing", "busy", "memory", "silent", "broken", "too_long", "unsupported", "late"]
+
+
+class EngineFailed(WarrenError):
+    """A model call did not come to a result; `str` says what to do. `kind` is machine-readable."""
+
+    def __init__(self, kind: Trouble, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a host has. `parameters`: how many, 0 when the host does not say."""
+
+    name: str
+    parameters: float = 0.0
+    chats: bool = True
+    embeds: bool = False
+    loaded: bool = False
+
+
+@dataclass(frozen=True)
+class Host:
+    """An Ollama host as last seen; `error` says why it cannot be used, with what to do."""
+
+    url: str
+    models: tuple[Model, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which engine answers. `engine`: as reports name it. `reason`: why not another one; None when all is well."""
+
+    provider: Provider
+    engine: str
+    url: str = ""
+    model: str = ""
+    reason: str | None = None
+
+    @property
+    def lane(self) -> str:
+        """Calls of one lane share its slots: a host for models, one lane for each built-in engine."""
+        return self.url or self.provider
+
+    @property
+    def usable(self) -> bool:
+        return self.provider != "none"
+
+
+def choose_engine(
+    wanted: str, *, configured: str, hosts: Sequence[Host], busy: Mapping[str, int] | None = None
+) -> Choice:
+    """`wanted` is what the request names; `auto` follows `configured` (WARREN_MODEL) and falls back to extractive.
+
+    `busy`: calls running per host, the least busy one that has the model (loaded, if any) is taken.
+    """
+    name = (configured or "auto") if wanted == "auto" else wanted
+    if name in ("extractive", "scripted"):
+        return Choice("extractive" if name == "extractive" else "scripted", name)
+    provider, _, model = name.partition("/")
+    if provider not in ("auto", "ollama"):
+        return _without(wanted, f"unknown engine {name!r}: use auto, extractive or ollama/<model>")
+    placed = [(host, found) for host in hosts if (found := choose_model(host, model))]
+    if not placed:
+        return _without(wanted, _why_no_model(hosts, model))
+    load = busy or {}
+    host, found = min(placed, key=lambda each: (load.get(each[0].url, 0), not each[1].loaded))
+    return Choice("ollama", f"ollama/{found.name}", host.url, found.name)
+
+
+def choose_model(host: Host, named: str) -> Model | None:
+    """The named model; else the loaded chat model, else the one nearest to 8B. Never embedding-only or under 3B."""
+    if named:
+        spellings = {named, f"{named}:latest"}
+        return next((m for m in host.models if m.name in spellings and m.chats), None)
+    usable = [m for m in host.models if m.chats and (m.parameters >= MIN_PARAMETERS or not m.parameters)]
+    return min(usable, key=lambda m: (not m.loaded, abs(m.parameters - NEAREST_PARAMETERS), m.name), default=None)
+
+
+def choose_embedder(hosts: Sequence[Host], named: str) -> tuple[Host, Model] | None:
+    """The first host that has the named embedding model, or any."""
+    for host in hosts:
+        for model in host.models:
+            if model.embeds and (not named or model.name in (named, f"{named}:latest")):
+                return host, model
+    return None
+
+
+def _without(wanted: str, why: str) -> Choice:
+    """`auto` quotes the sources when there is no model; an engine that was named is not replaced."""
+    if wanted == "auto":
+        return Choice("extractive", "extractive", reason=f"no model: {why}")
+    return Choice("none", wanted, reason=why)
+
+
+def _why_no_model(hosts: Sequence[Host], named: str) -> str:
+    if not hosts:
+        return "WARREN_OLLAMA_URLS names no host"
+    answering = [host for host in hosts if host.error is None]
+    if not answering:
+        return hosts[0].error or f"{hosts[0].url} does not answer"
+    url = answering[0].url
+    if named:
+        held = next((m for host in answering for m in host.models if m.name.split(":")[0] == named.split(":")[0]), None)
+        if held and not held.chats:
+            return f"{held.name} at {url} only embeds: name a chat model in WARREN_MODEL"
+        return f"{url} does not have {named}: `ollama pull {named}`"
+    chats = [m for host in answering for m in host.models if m.chats]
+    if chats:
+        small = ", ".join(sorted({m.name for m in chats}))
+        hint = f"or name one: WARREN_MODEL=ollama/{chats[0].name}"
+        return f"{url} has only models under 3B ({small}): `ollama pull qwen3:8b`, {hint}"
+    return f"{url} has no chat model: `ollama pull qwen3:8b`"
+
+
+def call_id(call: CallKey) -> str:
+    """The ledger's key in one word."""
+    parts = [call.goal_id, call.run, call.step, call.epoch, call.purpose, call.ordinal]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+def request_hash(request: Generate) -> str:
+    """What was asked, apart from who, when and how urgently."""
+    body = request.model_dump_json(exclude={"call", "priority", "deadline_at"})
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+State = Literal["waiting", "running", "done"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the ledger without its request and result."""
+
+    id: str
+    hash: str
+    state: State
+    failed: bool = False
+
+
+def ledger_says(entry: Entry | None) -> Literal["new", "join", "answer", "again"]:
+    """What to do with a request. A failed call cost nothing that is worth keeping: it may be tried again."""
+    if entry is None:
+        return "new"
+    if entry.state != "done":
+        return "join"
+    return "again" if entry.failed else "answer"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A call that waits for a slot."""
+
+    id: str
+    priority: int
+    since: datetime
+    lane: str
+
+
+def next_to_run(waiting: Sequence[Waiting], *, free: Mapping[str, int], now: datetime) -> list[Waiting]:
+    """As many as their lanes have free slots: highest priority first, age counting, then the oldest."""
+    left = dict(free)
+    chosen = []
+    for call in sorted(waiting, key=lambda w: (-(w.priority + (now - w.since) / AGEING), w.since, w.id)):
+        if left.get(call.lane, 0) > 0:
+            left[call.lane] -= 1
+            chosen.append(call)
+    return chosen
+
+
+_THINKING = re.compile(r"^.*</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
+
+
+def without_thinking(text: str) -> str:
+    """Without what leaks of a model's reasoning: all up to a stray `</think>`, or all of an open `<think>`."""
+    text = _THINKING.sub("", text)
+    return text.split("<think>")[0] if text.lstrip().startswith("<think>") else text
+
+
+def repeats_from(text: str) -> int | None:
+    """Where a stream began to go round in circles, or None. A period of up to 300 characters, three times over."""
+    for period in range(1, min(300, len(text) // 3) + 1):
+        times = max(3, -(-60 // period))
+        tail = text[-period:]
+        if len(text) >= period * times and tail.strip() and text.endswith(tail * times):
+            start = len(text) - period * times
+            while start >= period and text[start - period : start] == tail:
+                start -= period
+            return start + period
+    lines = [line for line in re.split(r"(?<=[.!?\]])\s+|\n", text) if len(line) > 30]
+    if lines and lines.count(lines[-1]) >= 4:
+        return text.index(lines[-1]) + len(lines[-1])
+    return None
+
+
+def tokens_guess(text: str) -> int:
+    """About how many tokens a text is: three characters each, on the safe side for prose."""
+    return len(text) // 3 + 1

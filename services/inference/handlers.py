@@ -1,0 +1,77 @@
+"""What inference does with each message."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from services.inference.calls import Calls
+from services.inference.engines import Engines
+from services.inference.generation import EngineFailed, call_id, ledger_says, request_hash
+from services.inference.store import Ledger
+from shared.contracts.generation import DescribeEngine, Embed, Embedded, EngineDescribed, Generate, Generated
+from shared.contracts.message import Refused
+from shared.contracts.steps import StepsStopped
+from shared.contracts.supervision import ChildDied
+from shared.messaging.database import Database, Unit
+from shared.messaging.envelope import Envelope
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Inference:
+    """`clock` returns the time now, aware."""
+
+    database: Database
+    ledger: Ledger
+    engines: Engines
+    calls: Calls
+    clock: Callable[[], datetime]
+
+    async def on_generate(self, message: Generate, unit: Unit) -> Generated | None:
+        """Known and done: answered from the ledger. Running or waiting: joined. Else it waits for a slot."""
+        call = call_id(message.call)
+        entry = await self.ledger.find(unit.connection, call)
+        if entry is None and not await self.ledger.add(unit.connection, message, self.clock()):
+            entry = await self.ledger.find(unit.connection, call)
+        if entry and entry.hash != request_hash(message):
+            log.warning("request_differs", call=message.call.model_dump(), answered="as the first time")
+        decision = ledger_says(entry)
+        if decision == "answer":
+            return (await self.ledger.result(unit.connection, call)).model_copy(update={"cached": True})
+        if decision == "again":
+            await self.ledger.reopen(unit.connection, message, self.clock())
+        await self.ledger.wait(unit.connection, call, unit.envelope)
+        unit.after_commit(self.calls.wake)
+        return None
+
+    async def on_embed(self, message: Embed, _: Envelope) -> Embedded | Refused:
+        try:
+            engine, vectors = await self.engines.embed(message.texts)
+        except EngineFailed as error:
+            return Refused(error="no_embedder", reason=error.reason)
+        return Embedded(engine=engine, vectors=tuple(vectors))
+
+    async def on_describe_engine(self, message: DescribeEngine, _: Envelope) -> EngineDescribed:
+        """As it is now: hosts are asked again if that was not done just now."""
+        await self.engines.look()
+        choice = self.engines.choose(message.engine)
+        async with self.database.read() as connection:
+            counts = await self.ledger.counts(connection)
+        return EngineDescribed(
+            engine=choice.engine,
+            usable=choice.usable,
+            reason=choice.reason,
+            slots=self.engines.slots_of(choice),
+            running=counts.get("running", 0),
+            waiting=counts.get("waiting", 0),
+        )
+
+    async def on_steps_stopped(self, message: StepsStopped, _: Envelope) -> None:
+        await self.calls.stop_goal(message.goal_id)
+
+    async def on_child_died(self, message: ChildDied, _: Envelope) -> None:
+        if message.service == "inference":
+            await self.calls.release_owner(message.instance)

@@ -1,0 +1,108 @@
+"""What kind of answer a question wants, and how a sentence looks that gives it. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from shared.contracts.sentences import content_words
+
+_I = re.IGNORECASE
+_KINDS: tuple[tuple[str, str, str], ...] = (
+    # kind, what the question looks like, what an answer contains
+    (
+        "time",
+        r"\bhow (?:long|often|soon|late)\b|\bwie (?:lange|oft)\b|\bcombien de temps\b|\bcuánto tiempo\b",
+        r"\d[\d.,]*\s*(?:ms|µs|s|sec\w*|min\w*|h|hours?|days?|weeks?|months?|years?|Sekunden|Minuten|Stunden|"
+        r"heures|horas)\b"
+        r"|\b(?:every|each|per)\b",
+    ),
+    (
+        "number",
+        r"\bhow (?:many|much|large|big|high|fast|far|old|deep|wide|small)\b|\b(?:what|"
+        r"which) (?:\w+ ){0,2}(?:number|limit|size|"
+        r"rate|percentage|value|port|version|default|maximum|minimum)\b|\bwie (?:viel\w*|groß|hoch)\b|\bcombien\b|"
+        r"\bcuánt[oa]s?\b",
+        r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|half|twice|none|zero)\b",
+    ),
+    (
+        "when",
+        r"\bwhen\b|\bwhat (?:year|date|day|time)\b|\bwann\b|\bquand\b|\bcuándo\b",
+        r"\b(?:1[89]|20)\d\d\b|\b\d{1,2}:\d\d\b|\b(?:after|before|when|once|until|as soon as|January|February|"
+        r"March|April|June|July|"
+        r"August|September|October|November|December|Monday|Sunday|nach|wenn|sobald|lorsque|cuando)\b",
+    ),
+    (
+        "why",
+        r"\bwhy\b|\bwhat (?:is the reason|causes?)\b|\breasons?\b|\bwarum\b|\bwieso\b|\bpourquoi\b|\bpor qué\b",
+        r"\b(?:because|since|so that|due to|reason|therefore|in order to|to avoid|to prevent|otherwise|"
+        r"which is why|cause[sd]?|"
+        r"leads? to|results? in|weil|damit|denn|parce que|afin|porque|para que)\b",
+    ),
+    (
+        "compare",
+        r"\bdiffer(?:s|ence|ences|ent)?\b|\bcompar\w+\b|\bversus\b|\bvs\b|\bbetter\b|\brather than\b|"
+        r"\bunterschied\w*\b|"
+        r"\bdifférence\w*\b|\bdiferencia\w*\b",
+        r"\b(?:than|whereas|while|unlike|both|instead|but|compared|in contrast|only|each|neither|während|dagegen|"
+        r"tandis|mientras)\b",
+    ),
+    (
+        "define",
+        r"^\W*(?:what|who) (?:is|are|was|were) (?:an? |the )?[\w\s.-]{1,40}\??\s*$|\bdefin\w+\b|\bmean(?:s|ing)?\b|"
+        r"^\W*was ist\b|"
+        r"^\W*qu'est-ce\b|^\W*qué es\b",
+        r"^\W*(?:an?\s|the\s|[A-Z])[\w\s.-]{0,50}?\b(?:is|are|means|refers to|denotes|was|were|ist|sind|est|"
+        r"es)\s+(?:an?|the|any|when|"
+        r"ein\w*|une?|un)\b|\bis called\b|\bknown as\b",
+    ),
+    (
+        "who",
+        r"\bwho(?:se|m)?\b|\bwer\b|\bqui\b|\bquién\w*\b",
+        r"(?<!^)(?<![.!?]\s)\b[A-Z][a-zé]+(?:\s+[A-Z][\w.]+)+|\bby\b|\b(?:author|owner|team|developer|user|"
+        r"company)s?\b",
+    ),
+    (
+        "where",
+        r"\bwhere\b|\bwo\b|\boù\b|\bdónde\b",
+        r"\b(?:in|at|under|on|into|from) (?:the |a |an )?[\w/.~-]+|[/\\~][\w./-]+",
+    ),
+    (
+        "how",
+        r"\bhow (?:do|does|can|to|is|are|should|would|did|was|were)\b|\bwie (?:kann|wird|werden|man)\b|\bcomment\b|"
+        r"\bcómo\b",
+        r"\b(?:by \w+ing|use|using|set|run|call|first|then|with|through|to \w+|durch|mit|en \w+ant|mediante)\b",
+    ),
+)
+_EMPTY = frozenset(
+    content_words(
+        """difference differences differ different compare compared comparison versus vs mean means meaning define
+        definition reason reasons explain describe happen happens work works way ways many much long often
+        kind kinds type types thing things tell list name give need needs want main important best good
+        unterschied unterschiede différence diferencia work please question answer know find say says said"""
+    )
+)
+"""Words that ask rather than name what is asked about; they count only where a question has no others."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """`words`: what it is about (stemmed, each once). `kinds`: what sort of answer it wants."""
+
+    text: str
+    words: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    def fit(self, text: str) -> float:
+        """1 to 1.7: how much a sentence looks like an answer of the wanted kind."""
+        factor = 1.0
+        for kind, _, answer in _KINDS:
+            if kind in self.kinds and re.search(answer, text, 0 if kind in ("define", "who") else _I):
+                factor *= 1.35 if kind in ("number", "time", "when", "define") else 1.2
+        return min(factor, 1.7)
+
+
+def ask(text: str) -> Question:
+    """Takes a question apart."""
+    every = tuple(dict.fromkeys(content_words(text)))
+    about = tuple(word for word in every if word not in _EMPTY)
+    kinds = tuple(kind for kind, question, _ in _KINDS if re.search(question, text, _I))
+    return Question(text=text, words=about or every, kinds=kinds)

@@ -1,0 +1,37 @@
+"""Settings of inference."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.runtime.settings import MeshSettings
+
+
+class Settings(MeshSettings):
+    """`model`: `ollama/gemma3:4b`, `extractive`, `scripted`; "" lets `auto` choose. `slots`: calls at once per host."""
+
+    model: str = ""
+    ollama_urls: str = "http://127.0.0.1:11434"
+    """Comma list of hosts."""
+    embed_model: str = ""
+    """"" takes the first embedding model that a host has."""
+    slots: int = Field(default=1, ge=1, le=64)
+    num_ctx: int = Field(default=8192, ge=1024)
+    """One value for the process's life: a changed one makes Ollama load the model again."""
+    first_token: timedelta = timedelta(seconds=300)
+    """Silence before the first token, loading included, after which a host is given up."""
+    between_tokens: timedelta = timedelta(seconds=60)
+    probe_every: timedelta = timedelta(seconds=5)
+    """How long what was found at a host is believed."""
+    lease: timedelta = timedelta(seconds=30)
+    """A running call of an instance that stopped renewing its lease is run again by another."""
+    kept: timedelta = timedelta(days=7)
+    """How long the ledger remembers a call."""
+    script: Path | None = None
+    """Answers of the `scripted` engine (for tests)."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        found = (url.strip().rstrip("/") for url in self.ollama_urls.split(","))
+        return tuple(url if "://" in url else f"http://{url}" for url in found if url)

@@ -1,0 +1,213 @@
+"""The ledger's tables: calls and who waits for them. For SQLite and PostgreSQL; nothing is decided here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.inference.generation import Entry, call_id, request_hash
+from shared.contracts.generation import Generate, Generated
+from shared.messaging.envelope import Envelope
+
+TABLES = MetaData()
+generations = Table(
+    "generations",
+    TABLES,
+    Column("id", String(40), primary_key=True),
+    Column("goal_id", String(255), nullable=False, index=True),
+    Column("hash", String(64), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("failed", Boolean, nullable=False, default=False),
+    Column("priority", Integer, nullable=False),
+    Column("engine", String(255), nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, index=True),
+    Column("owner", String(255)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("request", Text, nullable=False),
+    Column("result", Text),
+)
+waiters = Table(
+    "waiters",
+    TABLES,
+    Column("message_id", String(255), primary_key=True),
+    Column("call", String(40), nullable=False, index=True),
+    Column("envelope", Text, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A waiting call: enough to choose by."""
+
+    id: str
+    priority: int
+    engine: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A call in our hands. `attempt` fences: who holds an older one has lost it. `since`: when it began to wait."""
+
+    id: str
+    attempt: int
+    since: datetime
+    request: Generate
+
+
+class Ledger:
+    """Every method works within the caller's transaction."""
+
+    async def find(self, connection: AsyncConnection, call: str) -> Entry | None:
+        """Locks the row: a waiter added now is not missed by whoever finishes the call at this moment."""
+        columns = generations.c
+        query = select(columns.id, columns.hash, columns.state, columns.failed).where(columns.id == call)
+        row = (await connection.execute(query.with_for_update())).first()
+        return Entry(row.id, row.hash, row.state, bool(row.failed)) if row else None
+
+    async def result(self, connection: AsyncConnection, call: str) -> Generated:
+        """Of a call that is done."""
+        query = select(generations.c.result).where(generations.c.id == call)
+        return Generated.model_validate_json((await connection.execute(query)).scalar_one())
+
+    async def add(self, connection: AsyncConnection, request: Generate, now: datetime) -> bool:
+        """False when another replica added it in this moment."""
+        new = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        row = new(generations).values(
+            id=call_id(request.call),
+            goal_id=request.call.goal_id,
+            hash=request_hash(request),
+            state="waiting",
+            failed=False,
+            priority=request.priority,
+            engine=request.engine,
+            since=now,
+            attempt=0,
+            request=request.model_dump_json(),
+        )
+        return (await connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))).rowcount == 1
+
+    async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
+        """A call that had failed waits again."""
+        again = {"hash": request_hash(request), "request": request.model_dump_json(), "since": now}
+        await connection.execute(
+            update(generations)
+            .where(generations.c.id == call_id(request.call))
+            .values(state="waiting", failed=False, result=None, owner=None, lease_until=None, **again)
+        )
+
+    async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> None:
+        """Whoever sent this gets the result. The same message twice waits once."""
+        if not envelope.reply_to:
+            return
+        await connection.execute(delete(waiters).where(waiters.c.message_id == envelope.message_id))
+        kept = {
+            "message_id": envelope.message_id,
+            "correlation_id": envelope.correlation_id,
+            "reply_to": envelope.reply_to,
+            "headers": {k: v for k, v in envelope.headers.items() if isinstance(v, (str, int, float))},
+        }
+        await connection.execute(
+            insert(waiters).values(message_id=envelope.message_id, call=call, envelope=json.dumps(kept))
+        )
+
+    async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
+        """The most urgent ones, oldest first among equals."""
+        columns = generations.c
+        query = select(columns.id, columns.priority, columns.engine, columns.since).where(columns.state == "waiting")
+        rows = await connection.execute(query.order_by(columns.priority.desc(), columns.since).limit(limit))
+        return [Row(row.id, row.priority, row.engine, _utc(row.since)) for row in rows]
+
+    async def claim(self, connection: AsyncConnection, call: str, *, owner: str, until: datetime) -> Claim | None:
+        """None when another replica was faster or the call was stopped."""
+        columns = generations.c
+        taken = (
+            update(generations)
+            .where(columns.id == call, columns.state == "waiting")
+            .values(state="running", owner=owner, lease_until=until, attempt=columns.attempt + 1)
+            .returning(columns.attempt, columns.since, columns.request)
+        )
+        row = (await connection.execute(taken)).first()
+        return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request)) if row else None
+
+    async def renew(self, connection: AsyncConnection, *, owner: str, until: datetime) -> None:
+        mine = and_(generations.c.owner == owner, generations.c.state == "running")
+        await connection.execute(update(generations).where(mine).values(lease_until=until))
+
+    async def finish(
+        self, connection: AsyncConnection, claim: Claim, result: Generated, *, now: datetime
+    ) -> list[Envelope] | None:
+        """Keeps the result; returns who waits for it, None when the call is no longer ours."""
+        columns = generations.c
+        held = and_(columns.id == claim.id, columns.state == "running", columns.attempt == claim.attempt)
+        done = {"state": "done", "failed": result.finish == "failed", "result": result.model_dump_json()}
+        kept = await connection.execute(
+            update(generations).where(held).values(owner=None, lease_until=None, since=now, **done)
+        )
+        if kept.rowcount != 1:
+            return None
+        rows = await connection.execute(select(waiters.c.envelope).where(waiters.c.call == claim.id))
+        found = [Envelope(**json.loads(row.envelope)) for row in rows]
+        await connection.execute(delete(waiters).where(waiters.c.call == claim.id))
+        return found
+
+    async def release(self, connection: AsyncConnection, *, now: datetime, owner: str | None = None) -> int:
+        """Calls whose lease is over, and those of a dead owner (`*`: of all), wait again. Returns how many."""
+        lost = generations.c.lease_until < now
+        if owner is not None:
+            lost = or_(lost, generations.c.owner == owner) if owner != "*" else generations.c.owner.is_not(None)
+        freed = await connection.execute(
+            update(generations)
+            .where(generations.c.state == "running", lost)
+            .values(state="waiting", owner=None, lease_until=None)
+        )
+        return int(freed.rowcount)
+
+    async def stop(self, connection: AsyncConnection, goal_id: str, *, owner: str) -> None:
+        """Drops the goal's calls that wait, and those that this owner runs. What is done stays."""
+        columns = generations.c
+        ours = and_(columns.state == "running", columns.owner == owner)
+        gone = select(columns.id).where(columns.goal_id == goal_id, or_(columns.state == "waiting", ours))
+        calls = list((await connection.execute(gone)).scalars())
+        await self._drop(connection, calls)
+
+    async def purge(self, connection: AsyncConnection, before: datetime) -> None:
+        """Forgets calls that ended before this time."""
+        old = select(generations.c.id).where(generations.c.state == "done", generations.c.since < before).limit(1000)
+        await self._drop(connection, list((await connection.execute(old)).scalars()))
+
+    async def _drop(self, connection: AsyncConnection, calls: Sequence[str]) -> None:
+        if calls:
+            await connection.execute(delete(waiters).where(waiters.c.call.in_(calls)))
+            await connection.execute(delete(generations).where(generations.c.id.in_(calls)))
+
+    async def counts(self, connection: AsyncConnection) -> dict[str, int]:
+        """How many calls there are by state."""
+        query = select(generations.c.state, func.count()).group_by(generations.c.state)
+        return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+def _utc(at: datetime) -> datetime:
+    """SQLite returns what it was given without its zone."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
