@@ -102,7 +102,8 @@ def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[f
         return []
     vocabulary = {word for c in candidates for word in (*c.words, *c.around)}
     forms = {w: frozenset(v for v in vocabulary if same_word(w, v)) for w in question.words}
-    held = {w: sum(not forms[w].isdisjoint(c.words) for c in candidates) for w in question.words}
+    # A word that stands nowhere counts as the rarest that does: among few sentences it would outweigh all the others.
+    held = {w: max(1, sum(not forms[w].isdisjoint(c.words) for c in candidates)) for w in question.words}
     weight = {w: math.log(1 + (len(candidates) - n + 0.5) / (n + 0.5)) for w, n in held.items()}
     mean = sum(len(c.words) for c in candidates) / len(candidates)
     rated = []
