@@ -1,8 +1,8 @@
 """Being an agent: claim a step, renew its lease, stop when told, finish it. The same for our agents and for others'.
 
-    RunStep ── redelivered? ── claim ── granted ──> work ── done, failed ──> StepFinished, confirmed ──> ack
-                                 │ held: Deferred     │ StepsStopped: Cancelled (ack)
-                                 │ gone: Cancelled    │ Retryable: back to the retry queue, counted
+RunStep ── redelivered? ── claim ── granted ──> work ── done, failed ──> StepFinished, confirmed ──> ack
+                             │ held: Deferred     │ StepsStopped: Cancelled (ack)
+                             │ gone: Cancelled    │ Retryable: back to the retry queue, counted
 """
 
 import asyncio
@@ -83,8 +83,8 @@ class _Run:
     step: RunStep
     text: str = "starting"
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[StepOutcome] | None = None
     stopped: str | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def say(self, text: str) -> None:
         self.text = text[:300]
@@ -92,8 +92,7 @@ class _Run:
 
     def stop(self, reason: str) -> None:
         self.stopped = reason
-        if self.task:
-            self.task.cancel()
+        self.stopping.set()
 
 
 @dataclass
@@ -158,17 +157,18 @@ class Agent:
             left = (step.deadline_at - self.clock()).total_seconds()
             if left <= 0:
                 return failed(step, "its deadline was over before the work began")
-        run.task = asyncio.create_task(self._worked(run, envelope))
+        task = asyncio.create_task(self._worked(run, envelope))
         pulse = asyncio.create_task(self._pulse(run, envelope))
+        stop = asyncio.create_task(run.stopping.wait())
         try:
-            done, _ = await asyncio.wait({run.task}, timeout=left)
+            done, _ = await asyncio.wait({task, stop}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _let_go(run.task, pulse)
+            await _let_go(task, pulse, stop)
         if run.stopped is not None:
             raise Cancelled(run.stopped)
-        if not done:
+        if task not in done:
             return failed(step, f"its deadline passed while it was at: {run.text}")
-        return run.task.result()
+        return task.result()
 
     async def _worked(self, run: _Run, envelope: Envelope) -> StepOutcome:
         async def ask(command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT:
@@ -257,9 +257,13 @@ def _must_claim(envelope: Envelope) -> bool:
 
 
 async def _let_go(*tasks: "asyncio.Task[object]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=LET_GO_S)
+    """Cancels until they end: Python 3.11's `wait_for` swallows a cancellation that meets its result."""
+    loop, pending = asyncio.get_running_loop(), set(tasks)
+    last = loop.time() + LET_GO_S
+    while pending and loop.time() < last:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # seen: asyncio need not complain that nobody looked

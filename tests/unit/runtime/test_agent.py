@@ -228,6 +228,28 @@ async def test_a_stopped_goal_stops_its_work_at_once_and_no_other():
     assert [finished.goal_id for finished in service.of(StepFinished)] == ["g2"]
 
 
+async def test_work_that_swallows_a_cancellation_is_cancelled_again():
+    service, started, swallowed = FakeService(), asyncio.Event(), []
+
+    async def work(context: StepContext) -> StepOutcome:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(True)
+        await asyncio.Event().wait()
+        return await done(context)
+
+    researcher = agent(service, work)
+    running = asyncio.create_task(researcher.on_run_step(STEP, Envelope()))
+    async with asyncio.timeout(DEADLINE_S):
+        await started.wait()
+        await researcher.on_steps_stopped(StepsStopped(goal_id="g1", reason="over"), Envelope())
+        with pytest.raises(Cancelled, match="over"):
+            await running
+    assert swallowed == [True]
+
+
 async def test_a_step_whose_deadline_is_over_fails_without_being_worked_on():
     service = FakeService()
 
