@@ -30,11 +30,12 @@ EngineEvent = Event | Appeared | Vanished
 
 @dataclass(frozen=True)
 class Adopted:
-    """What was found at the start. `died`: known to a predecessor and gone since, with the reason."""
+    """What was found at the start. `died`: known to a predecessor and gone since, with the reason; `missing`: in the
+    tree, but cannot be started here; `extra`: here, but not in the tree."""
 
     running: frozenset[str] = frozenset()
     died: Mapping[str, str] = field(default_factory=dict)
-    held: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
     extra: Sequence[Child] = ()
 
 

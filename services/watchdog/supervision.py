@@ -12,7 +12,7 @@ Nothing here waits, reads a clock or touches a process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.watchdog.actions import Action, Event, Exited, Kill, Started
@@ -80,11 +80,11 @@ class Supervisor:
         return self._each(name, now, lambda group, slot: group.release(slot))
 
     def add(self, child: Child, now: float) -> list[Action]:
-        """One more replica, in the group where its service already is. Raises `NotFound`."""
+        """One more replica, in the group where its service already is and like its siblings. Raises `NotFound`."""
         for group in self._groups():
             for sibling in group.spec.children:
                 if isinstance(sibling, Child) and sibling.service == child.service:
-                    return self._do(now, lambda: group.add(child))  # noqa: B023 - called at once
+                    return self._do(now, lambda: group.add(replace(sibling, id=child.id)))  # noqa: B023 - called at once
         raise NotFound(f"no service {child.service!r} in the tree")
 
     def forget(self, child_id: str, now: float) -> list[Action]:

@@ -125,11 +125,13 @@ class Watch:
         adopted = await self.engine.adopt([s.child for s in self.supervisor.statuses(self.clock())])
         for child in adopted.extra:
             self._add(child)
+        for name in adopted.missing:
+            self._perform(self.supervisor.forget(name, self.clock()))
         if known.get("keeper") == self.keeper:
             self.supervisor.restore(known)
             self.restarts = int(known.get("watchdog_restarts", 0)) + 1
         held = {s.child.id for s in self.supervisor.statuses(self.clock()) if s.state == "held"}
-        for name in {*adopted.running, *adopted.died, *adopted.held}:
+        for name in [*adopted.running, *adopted.died]:
             self._since[name] = self.clock()
             if name not in held or self.engine.mode == "docker":  # a held container that runs was started by hand
                 self._perform(self.supervisor.handle(Started(name), self.clock()))
@@ -137,8 +139,6 @@ class Watch:
                 self._chain(name, self.engine.stop(name))
         self._perform(self.supervisor.boot(self.clock()))
         self._booted = True
-        for name in adopted.held:
-            self._perform(self.supervisor.handle(Exited(name, by_person=True), self.clock()))
         for name, why in adopted.died.items():
             self._perform(self.supervisor.handle(Exited(name, why), self.clock()))
         self._save()
