@@ -14,6 +14,9 @@ from typing import Literal
 Kind = Literal["text", "heading", "lines", "code"]
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffc]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+UNEVEN = re.compile(r"\s{2,}|[^\S ]")
+"""White space that is not one plain space. (Splitting fifty megabytes into words would take a gigabyte.)"""
 MAX_HEADING = 200
 """Characters kept of a heading or a title."""
 
@@ -63,7 +66,8 @@ class Document:
 
 def clean(text: str) -> str:
     """One form for what looks the same: NFC, `\\n` line ends, plain spaces, no control or invisible characters."""
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if SURROGATE.search(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n").replace("\u2028", "\n")
     text = text.replace("\u00a0", " ").replace("\u202f", " ").translate(LIGATURES)
     return unicodedata.normalize("NFC", INVISIBLE.sub("", text))
@@ -71,7 +75,7 @@ def clean(text: str) -> str:
 
 def one_line(text: str) -> str:
     """All white space runs become one space."""
-    return " ".join(text.split())
+    return UNEVEN.sub(" ", text).strip()
 
 
 def assemble(title: str, blocks: Iterable[Block]) -> Document:

@@ -13,6 +13,8 @@ from services.memory.passages import Cut
 
 START_S = 30.0
 """Seconds a fresh child may take beyond a file's own time: a loaded machine imports slowly."""
+HEAVY = 8_000_000
+"""Bytes of a file that gets a fresh child, and leaves none behind."""
 LARGE = 1_000_000
 """Bytes of an answer from which on it is decoded off the loop."""
 
@@ -79,6 +81,9 @@ class Parsers:
     async def parse(self, job: Job) -> Parsed | Unparsed:
         """Parse one file. Never raises for what the file does."""
         child = await self._idle.get()
+        if child is not None and len(job.data) > HEAVY:  # what earlier files left in its memory is not this one's fault
+            await self._end(child)
+            child = None
         fresh = child is None or child.returncode is not None
         keep: asyncio.subprocess.Process | None = None
         try:
@@ -87,7 +92,8 @@ class Parsers:
                 answer = await _ask(child, job)
             if answer is None:
                 return Unparsed(await self._fate(child), passing=True)
-            keep = None if answer.get("reason", "").startswith("parser ran out") else child
+            spent = len(job.data) > HEAVY or answer.get("reason", "").startswith("parser ran out")
+            keep = None if spent else child
             return self._read(answer)
         except TimeoutError:
             return Unparsed(f"parsing took over {self.limits.seconds:g} s", passing=True)
