@@ -105,10 +105,13 @@ class Link:
         self._broker.subscriber(queue, ack_policy=policy, no_reply=True, channel=channel)(handle)
 
     async def start(self) -> None:
-        """Starts all subscriptions."""
-        await self._broker.start()
+        """Starts all subscriptions. The own queue is there before any of them: FastStream starts them in no order, the
+        first message of a work queue may ask at once, and a reply to a queue that is not there yet would be lost."""
+        if hasattr(self, "_own"):
+            await self._broker.declare_queue(self._own)
         for key in getattr(self, "_own_events", ()):
             await self.bind_own(key)
+        await self._broker.start()
 
     async def bind_own(self, key: str) -> None:
         """This process's own queue hears events with this key from now on, reconnects included."""
