@@ -79,7 +79,7 @@ class Requests:
         """True if this was a reply that somebody waits for."""
         envelope = envelope_of(message, queue=self.reply_to)
         waiting = self._open.get(envelope.causation_id or "")
-        if waiting is None:
+        if waiting is None or envelope.routing_key.startswith("evt."):  # an event that our request caused: no answer
             return False
         future = waiting[1]
         if not future.done():
