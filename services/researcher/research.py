@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.researcher.question import names
 from shared.contracts.citing import cited_sentences
+from shared.contracts.clauses import unsaid
 from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, supports
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs
@@ -225,7 +226,8 @@ def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
             spans[n] = span
             covered |= new
     items = [_evidence(passages[n], spans[n]) for n in sorted(spans)]
-    return items if items and supports(claim, [item.quote for item in items]).holds else []
+    quotes = [item.quote for item in items]
+    return items if items and supports(claim, quotes).holds and not unsaid(claim, quotes) else []
 
 
 def _nearest(claim: str, text: str) -> tuple[int, int] | None:

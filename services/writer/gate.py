@@ -6,26 +6,20 @@ sentence ── cites nothing, or nothing that exists ──> fails
 supported by its quotes? ── no ──> fails ── repaired once, judged again ──> fails: removed, and recorded
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.contracts.citing import CitedSentence, cited_sentences
+from shared.contracts.clauses import unsaid
 from shared.contracts.evidence import Evidence, evidence_id, supports
 from shared.contracts.report import Removed
 from shared.contracts.sentences import sentences as sentences_of
-from shared.contracts.support import best_units
 from shared.contracts.words import content_words
 
 SENTENCE_CHARACTERS = 600
 ANSWER_CHARACTERS = 20_000
 """What is read of one answer: a model that loops says nothing new after this."""
 ANSWER_SENTENCES = 40
-UNSAID = 0.34
-"""A clause of which the quotes have a smaller share of content words than this is not in them."""
-_CLAUSE = re.compile(
-    r"[,;:]\s+|\s+(?:and|but|or|while|whereas|because|since|so|which|und|aber|et|mais|y|pero)\s+", re.I
-)
 SAME = 0.6
 """Two sentences that share more of their content words than this (and all numbers) say the same."""
 NOT_STORED = "its quote does not stand in the stored text at its offsets"
@@ -125,15 +119,6 @@ def verdict_on(sentence: CitedSentence, archive: Archive) -> Claim | Failure:
     if reason:
         return Failure(sentence.text, standing, f"not supported by what it cites: {reason}")
     return Claim(sentence.text, needed(sentence.text, quotes))
-
-
-def unsaid(text: str, quotes: Sequence[str]) -> str | None:
-    """The part of a sentence that the quotes say nothing of: what was added to a true statement with an "and"."""
-    everything = " ".join(quotes)
-    for clause in _CLAUSE.split(text):
-        if len(set(content_words(clause))) >= 3 and best_units(clause, [everything])[0] < UNSAID:
-            return f'the quotes say nothing of "{clause.strip()[:100]}"'
-    return None
 
 
 def needed(text: str, quotes: Mapping[str, str]) -> tuple[str, ...]:

@@ -32,10 +32,11 @@ def test_sentences_that_no_quote_supports_are_dropped():
     lies = (
         "Classic queues replicate every message to five nodes [p1]. Quorum queues are written in Java [p1]. "
         "Quorum queues replicate every message to a majority of nodes [p7]. Nothing is cited here. "
-        "A classic queue never loses messages when its node fails [p1]."
+        "A classic queue never loses messages when its node fails [p1]. "
+        "Classic queues keep messages on a single node and penguins fly over the moon [p1]."
     )
     found = research.found(lies, [passage()])
-    assert (found.findings, found.evidence, found.dropped) == ((), (), 5)
+    assert (found.findings, found.evidence, found.dropped) == ((), (), 6)
 
 
 def test_a_sentence_may_rest_on_two_passages_together():

@@ -1,0 +1,23 @@
+"""Clauses: what was added to a true statement with an "and". `supports` looks at a sentence as a whole. Pure."""
+
+import re
+from collections.abc import Sequence
+
+from shared.contracts.support import best_units
+from shared.contracts.words import content_words
+
+UNSAID = 0.34
+"""A clause of which the quotes have a smaller share of content words than this is not in them."""
+WORTH_CHECKING = 3
+"""Content words: a shorter clause may well be said in other words."""
+_JOINING = "and|but|or|while|whereas|because|since|so|which|und|aber|oder|et|mais|ou|y|pero"
+_CLAUSE = re.compile(rf"[,;:]\s+|\s+(?:{_JOINING})\s+", re.I)
+
+
+def unsaid(sentence: str, quotes: Sequence[str]) -> str | None:
+    """Why not: the clause of the sentence that the quotes, taken together, say nothing of; None when there is none."""
+    everything = " ".join(quotes)
+    for clause in _CLAUSE.split(sentence):
+        if len(set(content_words(clause))) >= WORTH_CHECKING and best_units(clause, [everything])[0] < UNSAID:
+            return f'the quotes say nothing of "{clause.strip()[:100]}"'
+    return None
