@@ -56,7 +56,6 @@ def demo(question: str = QUESTION, /, *, timeout: float = 60.0) -> int:
             say("the mesh was running before: it goes on")
         elif keeper_alive(mesh.home):
             down_process(mesh.home)
-            say("everything that this demo started has been stopped")
 
 
 def _runs_elsewhere(mesh: Mesh) -> bool:

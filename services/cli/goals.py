@@ -14,7 +14,7 @@ from services.cli.outcome import CommandFailed, Exit, run_async
 
 if TYPE_CHECKING:
     from services.cli.connection import MeshClient
-    from shared.contracts.goals import GoalEvent, GoalShown
+    from shared.contracts.goals import GoalEvent, GoalShown, GoalSummary
 
 
 def goals(*, limit: int = 50, as_json: AsJson = False, url: Url = None) -> int:
@@ -39,10 +39,10 @@ def goals(*, limit: int = 50, as_json: AsJson = False, url: Url = None) -> int:
             return Exit.DONE
         now = datetime.now(UTC)
         rows = [
-            (g.goal_id, g.status, f"{g.steps_done}/{g.steps}", ago(g.created_at, now), one_line(g.goal, 200), g.reason)
+            (g.goal_id, g.status, f"{g.steps_done}/{g.steps}", ago(g.created_at, now), _goal_and_reason(g))
             for g in listed
         ]
-        print_table(("id", "status", "steps", "asked", "goal", "reason"), rows, empty="no goals yet: warren ask ...")
+        print_table(("id", "status", "steps", "asked", "goal"), rows, empty="no goals yet: warren ask ...")
         return Exit.DONE
 
     return run_async(work)
@@ -145,6 +145,10 @@ async def stored_events(client: MeshClient, goal_id: str) -> list[GoalEvent]:
         if not listed.events:
             return events
         events += listed.events
+
+
+def _goal_and_reason(goal: GoalSummary) -> str:
+    return one_line(goal.goal, 100) + (f"  ({one_line(goal.reason, 200)})" if goal.reason else "")
 
 
 def _print_goal(seen: GoalShown) -> None:

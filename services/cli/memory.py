@@ -46,7 +46,7 @@ def recall(
     Parameters
     ----------
     query: Words, no syntax.
-    corpus: Only what was found in these corpora.
+    corpus: Only what was found in these corpora [default: all there are].
     limit: How many at most.
     """
     from services.cli.checked import checked
@@ -94,9 +94,13 @@ def forget(
 
 async def _print_findings(command: ListFindings | Recall, *, as_json: bool, url: str | None) -> int:
     from services.cli.connection import connected
-    from shared.contracts.findings import FindingsListed
+    from shared.contracts.findings import FindingsListed, Recall
+    from shared.contracts.library import CorporaListed, ListCorpora
 
     async with connected(url) as client:
+        if isinstance(command, Recall) and not command.corpora:  # recall never goes beyond what it is told to search
+            corpora = (await client.ask(ListCorpora(), CorporaListed)).corpora
+            command = command.model_copy(update={"corpora": tuple(c.name for c in corpora)})
         findings = (await client.ask(command, FindingsListed)).findings
     if as_json:
         print_json(findings)

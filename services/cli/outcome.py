@@ -48,6 +48,9 @@ def sentence_of(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, NoReply):
         return f"{error.reason}. `warren ps` shows what runs, `warren doctor` what is wrong"
+    if isinstance(error, NoMesh):
+        hint = error.hint or "`warren up` starts a mesh here, --url names another, `warren doctor` tells more"
+        return f"{error.reason}\n  {hint}"
     if isinstance(error, WarrenError):
         field = f"{error.field}: " if isinstance(error, RequestFailed) and error.field else ""
         return f"{field}{error.reason}" + (f"\n  {error.hint}" if error.hint else "")

@@ -56,7 +56,7 @@ class GoalRun:
         except asyncio.CancelledError:
             if not self._left:
                 raise
-            say(f"left; the goal was asked to stop: warren show {self.goal_id}")
+            say(f"left before the planner had confirmed: warren show {self.goal_id}")
             return Exit.CANCELLED
         return await conclude(self.client, self.goal_id, self.out or self.reports / self.goal_id, to_json=as_json)
 
@@ -128,7 +128,7 @@ async def conclude(client: MeshClient, goal_id: str, folder: Path, *, to_json: b
 def code_of(goal: GoalShown) -> Exit:
     """The exit code that the end of this goal means."""
     summary = goal.goal
-    if summary.status == "failed" and (summary.reason or "").startswith("its deadline"):
+    if summary.status == "failed" and "its deadline" in (summary.reason or ""):
         return Exit.TIMED_OUT
     return {"done": Exit.DONE, "cancelled": Exit.CANCELLED}.get(summary.status, Exit.FAILED)
 
@@ -147,7 +147,10 @@ def _told(bundle: Bundle, folder: Path) -> bool:
     """Says what was saved, with which engine, and whether it holds: that is checked here, not taken on trust."""
     report, checked = bundle.report, check(bundle)
     say(f"\nengine: {report.engine or '?'}" + (f" - {report.engine_reason}" if report.engine_reason else ""))
-    say(f"{checked.verified} of {checked.citations} citations verified against {len(bundle.texts)} stored texts")
+    if checked.citations:
+        say(f"{checked.verified} of {checked.citations} citations verified against {len(bundle.texts)} stored texts")
+    else:
+        say("the report cites nothing: no source supports an answer")
     for problem in checked.problems:
         say(f"does NOT hold: {problem}")
     say(f"saved: {folder}")

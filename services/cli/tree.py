@@ -109,7 +109,7 @@ def step_line(step: StepLine, now: datetime) -> str:
     """`● step 3  How fast is Y?  researcher-2: reading 12 passages, 4.0 s  (redelivered)`."""
     parts = [f"{MARKS.get(step.state, '?')} {label(step.id)}"]
     if step.question:
-        parts.append(one_line(step.question, 70))
+        parts.append(one_line(step.question, 48 if step.state == "running" else 90))
     if step.state == "running":
         passed = f", {duration((now - step.since).total_seconds())}" if step.since else ""
         parts.append(f"{step.worker or 'a worker'}: {step.text or 'working'}{passed}")
@@ -169,7 +169,7 @@ def outcome_text(data: Mapping[str, Any]) -> str:
     for key, word in (("findings", "findings"), ("evidence", "quotes"), ("citations", "citations")):
         value = data.get(key)
         count = len(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-        if isinstance(count, int) and not isinstance(count, bool):
+        if isinstance(count, int) and not isinstance(count, bool) and count:
             parts.append(f"{count} {word if count != 1 else word[:-1]}")
     seconds, reason = data.get("seconds"), _text(data.get("reason"))
     if isinstance(seconds, int | float):

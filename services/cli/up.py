@@ -122,6 +122,7 @@ def down_process(home: Path) -> int:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     if _wait(lambda: not keeper_alive(home) and not living(home), DOWN_S):
+        say("everything is stopped")
         return Exit.DONE
     left = ", ".join(f"{row.get('instance')} (pid {row.get('pid')})" for row in living(home))
     raise CommandFailed(f"still there after {DOWN_S:.0f} s: {left or f'the keeper (pid {pid})'}", hint=f"kill -9 {pid}")

@@ -96,7 +96,7 @@ def test_labels_are_for_people() -> None:
 def test_the_trace_has_a_line_per_event_with_its_figures() -> None:
     table = [dict(zip(HEADINGS, row, strict=True)) for row in rows(STORY)]
     assert len(table) == len(STORY)
-    assert table[4]["waited"] == "0.2 s"
+    assert table[4]["waited"] == "250 ms"
     assert (table[5]["attempt"], table[5]["worker"]) == (2, "researcher-2")
-    assert (table[6]["model"], table[6]["tokens"]) == ("0.5 s", "120+43")
+    assert (table[6]["model"], table[6]["tokens"]) == ("500 ms", "120+43")
     assert table[6]["at"] == "+6.000"
