@@ -91,7 +91,7 @@ class Handlers:
         if message.finish != "stop":
             await self._no_plan(progress, goal, message)
             return
-        plan, wrong = read_plan(message.text, max_steps=goal.submitted.max_steps)
+        plan, wrong = read_plan(message.text, goal=goal.submitted.goal, max_steps=goal.submitted.max_steps)
         if not wrong:
             await progress.planned(goal, plan, by="model")
             return

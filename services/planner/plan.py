@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from shared.contracts.goals import MAX_STEPS, StepSpec
+from shared.contracts.words import content_words
 
 WRITE_STEP = "write"
 _ASKING = r"(?:how|why|what|when|where|which|who|whose|is|are|does|do|can|should)"
@@ -60,6 +61,19 @@ def problems(steps: Sequence[StepSpec], *, max_steps: int = MAX_STEPS) -> list[s
     if not found and _has_cycle(steps):
         found.append("steps: depends_on runs in a circle")
     return found
+
+
+def strays(goal: str, steps: Sequence[StepSpec]) -> list[str]:
+    """Where a plan is not about the goal: a weak model repeats the example it was shown, or asks about a part only."""
+    wanted = set(content_words(goal))
+    asked = [set(content_words(step.question)) for step in steps]
+    found = [
+        f"steps.{n}.question: asks about nothing in the goal" for n, words in enumerate(asked) if not words & wanted
+    ]
+    missing = sorted(wanted - set().union(*asked))
+    if not found and 2 * len(missing) > len(wanted):
+        found.append(f"steps: nobody asks about {', '.join(missing)}")
+    return found if wanted else []
 
 
 def _has_cycle(steps: Sequence[StepSpec]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from services.planner.goal import Goal
-from services.planner.plan import problems
+from services.planner.plan import problems, strays
 from shared.contracts.generation import CallKey, ChatMessage, Generate, Inputs
 from shared.contracts.goals import StepSpec
 
@@ -57,7 +57,7 @@ def plan_request(goal: Goal, *, wrong: str | None = None, answer: str | None = N
     )
 
 
-def read_plan(text: str, *, max_steps: int) -> tuple[tuple[StepSpec, ...], str | None]:
+def read_plan(text: str, *, goal: str, max_steps: int) -> tuple[tuple[StepSpec, ...], str | None]:
     """The plan, or nothing and what is wrong with it (at most 500 characters, fields named)."""
     try:
         value = json.loads(text)
@@ -67,5 +67,5 @@ def read_plan(text: str, *, max_steps: int) -> tuple[tuple[StepSpec, ...], str |
         return (), f"steps.{'.'.join(map(str, first['loc']))}: {first['msg']}"[:500]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return (), f"not the JSON that was asked for ({type(error).__name__}: {error})"[:500]
-    wrong = problems(steps, max_steps=max_steps)
+    wrong = problems(steps, max_steps=max_steps) or strays(goal, steps)
     return ((), "; ".join(wrong)[:500]) if wrong else (steps, None)

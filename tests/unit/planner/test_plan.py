@@ -1,10 +1,13 @@
 """The deterministic plan: the shape of the question decides."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.planner.plan import deterministic_plan, problems
+from services.planner.prompt import read_plan
 from shared.contracts.goals import StepSpec
 
 
@@ -85,3 +88,29 @@ def test_the_same_goal_gives_the_same_plan() -> None:
 )
 def test_a_plan_that_cannot_work_is_named(steps: list[StepSpec], said: str) -> None:
     assert said in problems(steps)[0]
+
+
+GOAL = "How do quorum queues and classic queues differ?"
+
+
+def plan_of(*questions: str) -> str:
+    return json.dumps({"steps": [{"id": f"s{n}", "question": q} for n, q in enumerate(questions)]})
+
+
+@pytest.mark.parametrize("parroted", ["...", "question", "What is the weather like?"])
+def test_a_models_plan_that_asks_about_something_else_is_wrong(parroted):
+    steps, wrong = read_plan(plan_of("What are quorum queues?", parroted), goal=GOAL, max_steps=12)
+    assert steps == ()
+    assert wrong == "steps.1.question: asks about nothing in the goal"
+
+
+def test_a_models_plan_that_leaves_out_most_of_the_goal_is_wrong():
+    steps, wrong = read_plan(plan_of("What does it mean to differ?"), goal=GOAL, max_steps=12)
+    assert steps == ()
+    assert wrong == "steps: nobody asks about classic, queue, quorum"
+
+
+def test_a_models_plan_about_the_goal_is_taken():
+    steps, wrong = read_plan(plan_of("What are quorum queues?", "What are classic queues?"), goal=GOAL, max_steps=12)
+    assert wrong is None
+    assert [step.question for step in steps] == ["What are quorum queues?", "What are classic queues?"]
