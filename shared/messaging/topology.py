@@ -16,7 +16,7 @@ one queue per delay, because a message's own TTL is looked at only at the head o
 at-least-once, which needs `reject-publish`. No queue has a useful delivery limit: consume.py counts attempts itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -168,18 +168,19 @@ def exchanges() -> Iterator[Exchange]:
         yield Exchange(retry.exchange, "fanout")
 
 
-def queues() -> Iterator[Queue]:
+def queues(more: Iterable[WorkQueue] = ()) -> Iterator[Queue]:
+    """`more`: work queues of agents that are not Warren's own."""
     yield Queue(DEAD_LETTERS, {"x-queue-type": "quorum", "x-delivery-limit": 1000})
-    for work in WORK_QUEUES:
+    for work in (*WORK_QUEUES, *more):
         yield Queue(work.name, work.all_arguments())
         yield Queue(work.suspect, work.suspect_arguments())
     for retry in RETRY_QUEUES:
         yield Queue(retry.name, retry.arguments())
 
 
-def bindings() -> Iterator[Binding]:
+def bindings(more: Iterable[WorkQueue] = ()) -> Iterator[Binding]:
     yield Binding(DEAD, DEAD_LETTERS, "")
-    for work in WORK_QUEUES:
+    for work in (*WORK_QUEUES, *more):
         yield from (Binding(COMMANDS, work.name, key) for key in work.commands)
         yield from (Binding(EVENTS, work.name, key) for key in work.events)
     for retry in RETRY_QUEUES:

@@ -140,7 +140,8 @@ class Service:
             self._spawn(self._database.run)
         await self.link.connect(wait_s=wait_s)
         if self.settings.declare:
-            await self.link.declare(topology.queues(), topology.bindings())
+            more = [queue for queue in self._handlers if queue not in topology.WORK_QUEUES]
+            await self.link.declare(topology.queues(more), topology.bindings(more))
         self.link.consume_own(self.own_queue, self._on_own, events=[topology.heard(e) for e in self._heard])
         for queue, handlers in self._handlers.items():
             self._consume(queue, handlers)
