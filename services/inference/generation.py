@@ -206,8 +206,8 @@ def repeats_from(text: str) -> int | None:
         tail = text[-period:]
         if len(text) >= period * times and tail.strip() and text.endswith(tail * times):
             start = len(text) - period * times
-            while start >= period and text[start - period : start] == tail:
-                start -= period
+            while start and text[start - 1] == text[start - 1 + period]:
+                start -= 1
             return start + period
     lines = [line for line in re.split(r"(?<=[.!?\]])\s+|\n", text) if len(line) > 30]
     if lines and lines.count(lines[-1]) >= 4:

@@ -90,7 +90,10 @@ class OllamaHost:
     async def _able(self, name: str) -> tuple[bool, bool]:
         """Can it chat, can it embed? Asked once per model; servers too old to say are taken at their family's word."""
         if name not in self._capabilities:
-            shown = await self.client.show(name)
+            try:
+                shown = await self.client.show(name)
+            except (ollama.ResponseError, ValueError):  # one damaged model must not hide the others
+                return False, False
             said = set(shown.capabilities or ())
             family = (shown.details.family if shown.details else None) or ""
             embeds = "embedding" in said or (not said and "bert" in family)

@@ -1,0 +1,274 @@
+"""The ledger on SQLite and on PostgreSQL: one suite, and the running of calls with it (no broker)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import MetaData, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from services.inference.calls import Calls
+from services.inference.engines import Engines
+from services.inference.handlers import Inference
+from services.inference.scripted import Script
+from services.inference.store import TABLES, Ledger
+from shared.contracts.generation import Generate, Generated
+from shared.contracts.message import Message
+from shared.contracts.steps import StepsStopped
+from shared.messaging.database import Database
+from shared.messaging.envelope import Envelope, Outgoing
+from shared.messaging.publish import Stamp
+from tests.integration import engines
+from tests.integration.waiting import wait_until
+from tests.unit.inference.requests import generate
+
+IMAGE = "pgvector/pgvector:pg17"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    engines.need_docker()
+    from testcontainers.community.postgres import PostgresContainer
+
+    with PostgresContainer(IMAGE, driver="asyncpg") as server:
+        yield server.get_connection_url()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.docker)])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/inference.db"
+    address = str(request.getfixturevalue("postgres"))
+    engine = create_async_engine(address)
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA IF EXISTS inference CASCADE"))
+    await engine.dispose()
+    return address
+
+
+@dataclass
+class Postbox:
+    """Takes what the relay publishes. `replies` by the message id of their request."""
+
+    sent: list[Outgoing] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def publish(self, out: Outgoing) -> None:
+        async with self.changed:
+            self.sent.append(out)
+            self.changed.notify_all()
+
+    def replies(self, message_id: str) -> list[Generated]:
+        found = [o for o in self.sent if o.headers.get("causation_id") == message_id and o.type == "generated.v1"]
+        return [Generated.model_validate_json(out.body) for out in found]
+
+    async def reply(self, message_id: str) -> Generated:
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(lambda: self.replies(message_id))
+        return self.replies(message_id)[-1]
+
+
+@dataclass
+class Silent:
+    """A publisher of signs of life that keeps what it was given."""
+
+    said: list[Message] = field(default_factory=list)
+
+    async def publish(self, message: Message, **_: Any) -> None:
+        self.said.append(message)
+
+
+@dataclass
+class Mesh:
+    """One inference instance without a broker."""
+
+    database: Database
+    postbox: Postbox
+    inference: Inference
+    calls: Calls
+    signs: Silent
+
+    async def ask(self, request: Generate, message_id: str = "") -> str:
+        envelope = Envelope(message_id=message_id or str(uuid4()), reply_to="client.x", correlation_id="c")
+        await self.database.apply(lambda unit: self.inference.on_generate(request, unit), envelope, once=False)
+        return envelope.message_id
+
+
+@asynccontextmanager
+async def mesh(
+    url: str, *, script: Path | None = None, name: str = "inference-1", run: bool = True
+) -> AsyncIterator[Mesh]:
+    database = Database(url, _tables(), stamp=Stamp("inference", name))
+    postbox, signs = Postbox(), Silent()
+    await database.open(postbox.publish)
+    engines = Engines(ollama=(), script=Script(script), configured="scripted" if script else "extractive")
+    ledger = Ledger()
+    calls = Calls(database, ledger, engines, signs, name, _now, lease=timedelta(seconds=1))  # type: ignore[arg-type]
+    works = [database.run(), database.relay.run(), *([calls.run()] if run else [])]
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield Mesh(database, postbox, Inference(database, ledger, engines, calls, _now), calls, signs)
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await database.close()
+
+
+def _tables() -> Any:
+    """A copy: each database adds its inbox and outbox to the metadata it is given."""
+    copy = MetaData()
+    for table in TABLES.tables.values():
+        if table.name in ("generations", "waiters"):
+            table.to_metadata(copy)
+    return copy
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def fresh(**changes: Any) -> Generate:
+    """A call that nobody made before."""
+    return generate(goal_id=str(uuid4()), **changes)
+
+
+def scripted(folder: Path, **script: Any) -> Path:
+    path = folder / "script.json"
+    path.write_text(json.dumps(script))
+    return path
+
+
+def calls_of(script: Path) -> int:
+    path = Path(f"{script}.calls")
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+async def test_a_call_is_answered_and_the_same_call_again_from_the_ledger(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, answers=[{"text": "Queues hold messages [p1]."}])
+    request = fresh()
+    async with mesh(url, script=script) as one:
+        first = await one.postbox.reply(await one.ask(request))
+        again = await one.postbox.reply(await one.ask(request))
+    assert (first.text, first.finish, first.cached) == ("Queues hold messages [p1].", "stop", False)
+    assert first.usage.tokens_out == 4
+    assert again == first.model_copy(update={"cached": True})
+    assert calls_of(script) == 1
+
+
+async def test_who_asks_while_it_runs_joins(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, latency_s=0.4)
+    request = fresh()
+    async with mesh(url, script=script) as one:
+        asked = [await one.ask(request) for _ in range(5)]
+        answers = [await one.postbox.reply(message_id) for message_id in asked]
+    assert len({answer.text for answer in answers}) == 1
+    assert calls_of(script) == 1
+
+
+async def test_a_changed_request_for_the_same_call_is_answered_as_the_first_time(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path)
+    request = fresh()
+    async with mesh(url, script=script) as one:
+        first = await one.postbox.reply(await one.ask(request))
+        changed = await one.postbox.reply(await one.ask(request.model_copy(update={"max_tokens": 7})))
+    assert (changed.text, changed.cached) == (first.text, True)
+    assert calls_of(script) == 1
+
+
+async def test_a_failed_call_may_be_tried_again(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, answers=[{"fault": "busy", "times": 1}, {"text": "Yes [p1]."}])
+    request = fresh(engine="scripted")
+    async with mesh(url, script=script) as one:
+        failed = await one.postbox.reply(await one.ask(request))
+        better = await one.postbox.reply(await one.ask(request))
+    assert (failed.finish, failed.error) == ("failed", "scripted: busy")
+    assert (better.finish, better.text) == ("stop", "Yes [p1].")
+
+
+async def test_auto_quotes_where_the_model_fails_and_says_so(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, answers=[{"fault": "memory"}])
+    async with mesh(url, script=script) as one:
+        answer = await one.postbox.reply(await one.ask(fresh()))
+        plan = await one.postbox.reply(await one.ask(fresh(purpose="plan")))
+    assert (answer.engine, answer.finish, answer.engine_reason) == ("extractive", "stop", "no model: scripted: memory")
+    assert "[p1]" in answer.text
+    assert plan.finish == "unsupported"
+
+
+async def test_what_a_dead_instance_left_is_run_again(url: str, tmp_path: Path) -> None:
+    request = fresh()
+    script = scripted(tmp_path)
+    async with mesh(url, run=False, name="inference-dead") as dead:
+        asked = await dead.ask(request)
+        async with dead.database.unit() as unit:
+            (row,) = [r for r in await dead.calls.ledger.waiting(unit.connection) if r.engine == "auto"][-1:]
+            until = _now() + timedelta(seconds=0.1)
+            assert await dead.calls.ledger.claim(unit.connection, row.id, owner="inference-dead", until=until)
+    async with mesh(url, script=script) as heir:
+        assert (await heir.postbox.reply(asked)).finish == "stop"
+    assert calls_of(script) == 1
+
+
+async def test_a_late_result_is_dropped(url: str) -> None:
+    request = fresh()
+    async with mesh(url, run=False) as one:
+        await one.ask(request)
+        ledger = one.calls.ledger
+        async with one.database.unit() as unit:
+            (row,) = list(await ledger.waiting(unit.connection))[-1:]
+            slow = await ledger.claim(unit.connection, row.id, owner="slow", until=_now())
+        async with one.database.unit() as unit:
+            assert await ledger.release(unit.connection, now=_now() + timedelta(seconds=1)) == 1
+            assert await ledger.claim(unit.connection, row.id, owner="quick", until=_now())
+            assert slow is not None
+            result = Generated(call=request.call, finish="stop", engine="x")
+            assert await ledger.finish(unit.connection, slow, result, now=_now()) is None
+
+
+async def test_a_stopped_goal_ends_within_a_second_and_what_is_done_stays(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, answers=[{"match": "hang", "fault": "hang"}, {"text": "Yes [p1]."}])
+    done = fresh()
+    goal = done.call.goal_id
+    async with mesh(url, script=script) as one:
+        await one.postbox.reply(await one.ask(done))
+        hanging = await one.ask(generate("hang", goal_id=goal, step="s2"))
+        await asyncio.to_thread(wait_until, lambda: calls_of(script) == 2, deadline_s=20, what="the second call runs")
+        (running,) = one.calls.running.values()
+        async with asyncio.timeout(1):
+            await one.inference.on_steps_stopped(StepsStopped(goal_id=goal, reason="cancelled"), Envelope())
+            await asyncio.wait([running.task] if running.task else [])
+        assert (await one.postbox.reply(await one.ask(done))).cached
+        assert one.postbox.replies(hanging) == []
+
+
+async def test_a_running_call_shows_life(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, answers=[{"text": "word " * 30, "token_s": 0.1}])
+    async with mesh(url, script=script) as one:
+        await one.postbox.reply(await one.ask(fresh()))
+    assert one.signs.said
+    assert "tokens, " in str(one.signs.said[0])
+
+
+async def test_a_deadline_ends_a_call(url: str, tmp_path: Path) -> None:
+    script = scripted(tmp_path, answers=[{"fault": "hang"}])
+    async with mesh(url, script=script) as one:
+        late = fresh(deadline_at=_now() + timedelta(seconds=0.2))
+        assert "deadline" in ((await one.postbox.reply(await one.ask(late))).error or "")
+
+
+async def test_old_calls_are_forgotten(url: str, tmp_path: Path) -> None:
+    async with mesh(url) as one:
+        request = fresh(engine="extractive")
+        await one.postbox.reply(await one.ask(request))
+        async with one.database.unit() as unit:
+            await one.calls.ledger.purge(unit.connection, _now() + timedelta(seconds=1))
+        assert not (await one.postbox.reply(await one.ask(request))).cached

@@ -1,0 +1,103 @@
+"""A real Ollama with a small real model: what the client and the service promise, seen on the real thing.
+
+The model comes from outside: `WARREN_TEST_MODEL_LOADER` is an executable that takes the server's URL and puts
+`gemma3:270m` and `all-minilm` into it.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+
+from services.inference.generation import EngineFailed, choose_embedder, choose_engine
+from services.inference.ollama_client import OllamaHost
+from tests.integration import engines
+from tests.unit.inference.requests import generate
+
+IMAGE = "ollama/ollama:0.17.4"
+MODEL = "gemma3:270m"
+pytestmark = [pytest.mark.docker, pytest.mark.ollama, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def ollama_url() -> Iterator[str]:
+    loader = os.environ.get("WARREN_TEST_MODEL_LOADER")
+    if not loader:
+        pytest.skip("WARREN_TEST_MODEL_LOADER names no loader of gemma3:270m")
+    engines.need_docker()
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import HttpWaitStrategy
+
+    server = DockerContainer(IMAGE).with_kwargs(ports={"11434/tcp": ("127.0.0.1", None)})
+    with server.waiting_for(HttpWaitStrategy(11434, "/api/version")):
+        url = f"http://127.0.0.1:{server.get_exposed_port(11434)}"
+        subprocess.run([loader, url], check=True, timeout=300)
+        yield url
+
+
+@pytest.fixture
+async def host(ollama_url: str) -> AsyncIterator[OllamaHost]:
+    client = OllamaHost(ollama_url, num_ctx=2048, first_token=timedelta(seconds=120))
+    yield client
+    await client.close()
+
+
+async def test_the_host_is_seen_with_what_its_models_can_do(host: OllamaHost) -> None:
+    seen = await host.probe()
+    models = {model.name: model for model in seen.models}
+    assert models[MODEL].chats
+    assert 2e8 < models[MODEL].parameters < 4e8
+    found = choose_embedder([seen], "")
+    assert found is not None
+    assert not found[1].chats
+    assert "only models under 3B" in (choose_engine("auto", configured="", hosts=[seen]).reason or "")
+    assert choose_engine("auto", configured=f"ollama/{MODEL}", hosts=[seen]).reason is None
+
+
+async def test_a_chat_is_streamed_and_bounded(host: OllamaHost) -> None:
+    tokens: list[int] = []
+    answer = await host.chat(MODEL, generate("What is a queue?", max_tokens=24), tokens.append)
+    assert answer.finish in ("stop", "length")
+    assert 0 < answer.tokens_out <= 24
+    assert answer.tokens_in > 0
+    assert tokens
+    assert 0 < answer.first_token_s <= answer.total_s
+
+
+async def test_the_same_seed_says_the_same(host: OllamaHost) -> None:
+    request = generate("What is a queue?", max_tokens=12, seed=7)
+    one, other = [(await host.chat(MODEL, request, lambda _: None)).text for _ in range(2)]
+    assert one == other
+
+
+async def test_a_schema_is_held_to(host: OllamaHost) -> None:
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
+    answer = await host.chat(MODEL, generate("Say 1.", max_tokens=40, output_schema=schema), lambda _: None)
+    assert answer.text.strip().startswith("{")
+
+
+async def test_a_missing_model_says_how_to_get_it(host: OllamaHost) -> None:
+    with pytest.raises(EngineFailed, match="ollama pull nowhere") as failed:
+        await host.chat("nowhere", generate(), lambda _: None)
+    assert failed.value.kind == "missing"
+
+
+async def test_a_model_that_cannot_embed_says_so(host: OllamaHost) -> None:
+    vectors = await host.embed("all-minilm", ["a queue", "a cat"])
+    assert [len(vector) for vector in vectors] == [384, 384]
+
+
+async def test_cancelling_stops_the_model(host: OllamaHost) -> None:
+    """Were it still writing, the next call would wait for 1500 tokens: there is one slot."""
+    started = asyncio.Event()
+    request = generate("Tell a long story.", max_tokens=1500, temperature=1.0)
+    call = asyncio.create_task(host.chat(MODEL, request, lambda _: started.set()))
+    async with asyncio.timeout(120):
+        await started.wait()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    async with asyncio.timeout(20):
+        await host.chat(MODEL, generate("What is a queue?", max_tokens=4), lambda _: None)

@@ -1,0 +1,136 @@
+"""Engine choice, the ledger's decisions, the order of calls, and what is cut from a stream."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.inference.generation import (
+    Entry,
+    Host,
+    Model,
+    Waiting,
+    call_id,
+    choose_embedder,
+    choose_engine,
+    ledger_says,
+    next_to_run,
+    repeats_from,
+    request_hash,
+    without_thinking,
+)
+from tests.unit.inference.requests import generate
+
+URL = "http://127.0.0.1:11434"
+REFUSED = f"{URL} refused: Ollama on Linux listens on 127.0.0.1 only, set OLLAMA_HOST=0.0.0.0 or use --profile ollama"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def host(*models: Model, url: str = URL) -> Host:
+    return Host(url, models)
+
+
+def test_auto_without_a_host_quotes_and_says_why() -> None:
+    choice = choose_engine("auto", configured="", hosts=[Host(URL, error=REFUSED)])
+    assert choice.engine == "extractive"
+    assert choice.reason == f"no model: {REFUSED}"
+
+
+def test_a_named_engine_is_not_replaced() -> None:
+    choice = choose_engine("ollama/x", configured="", hosts=[Host(URL, error=REFUSED)])
+    assert not choice.usable
+    assert choice.reason == REFUSED
+    assert not choose_engine("gpt/x", configured="", hosts=[]).usable
+
+
+def test_auto_takes_the_loaded_model_then_the_one_nearest_8b() -> None:
+    small, middle, large = Model("a", 4e9), Model("b", 9e9), Model("c", 70e9)
+    assert choose_engine("auto", configured="", hosts=[host(small, middle, large)]).engine == "ollama/b"
+    loaded = Model("c", 70e9, loaded=True)
+    assert choose_engine("auto", configured="", hosts=[host(small, middle, loaded)]).engine == "ollama/c"
+
+
+def test_auto_never_takes_an_embedding_model_or_a_tiny_one() -> None:
+    tiny, embedder = Model("gemma3:270m", 268e6), Model("all-minilm:latest", 23e6, chats=False, embeds=True)
+    choice = choose_engine("auto", configured="", hosts=[host(tiny, embedder)])
+    assert choice.engine == "extractive"
+    assert "only models under 3B (gemma3:270m)" in (choice.reason or "")
+    named = choose_engine("auto", configured="ollama/gemma3:270m", hosts=[host(tiny, embedder)])
+    assert (named.engine, named.reason) == ("ollama/gemma3:270m", None)
+    assert choose_embedder([host(tiny, embedder)], "") is not None
+
+
+def test_a_missing_model_says_how_to_get_it() -> None:
+    choice = choose_engine("auto", configured="ollama/qwen3:8b", hosts=[host(Model("x", 4e9))])
+    assert choice.reason == f"no model: {URL} does not have qwen3:8b: `ollama pull qwen3:8b`"
+
+
+def test_the_least_busy_host_is_taken_and_among_equals_the_one_that_has_it_loaded() -> None:
+    cold, warm = host(Model("m", 8e9), url="http://a"), host(Model("m", 8e9, loaded=True), url="http://b")
+    assert choose_engine("auto", configured="", hosts=[cold, warm]).url == "http://b"
+    assert choose_engine("auto", configured="", hosts=[cold, warm], busy={"http://b": 1}).url == "http://a"
+
+
+def test_extractive_by_choice_needs_no_excuse() -> None:
+    assert choose_engine("auto", configured="extractive", hosts=[]).reason is None
+    assert choose_engine("extractive", configured="ollama/x", hosts=[]).engine == "extractive"
+
+
+def test_what_the_ledger_says() -> None:
+    assert ledger_says(None) == "new"
+    assert ledger_says(Entry("i", "h", "waiting")) == "join"
+    assert ledger_says(Entry("i", "h", "running")) == "join"
+    assert ledger_says(Entry("i", "h", "done")) == "answer"
+    assert ledger_says(Entry("i", "h", "done", failed=True)) == "again"
+
+
+def test_the_key_is_the_call_and_the_hash_is_what_was_asked() -> None:
+    one, other = generate(), generate(step="s2")
+    assert call_id(one.call) != call_id(other.call)
+    assert request_hash(one) == request_hash(other) == request_hash(generate(priority=9, deadline_at=NOW))
+    assert request_hash(one) != request_hash(generate(max_tokens=7))
+    assert call_id(generate(epoch=1).call) != call_id(one.call)
+
+
+def waiting(name: str, *, priority: int = 3, age_s: float = 0.0, lane: str = "a") -> Waiting:
+    return Waiting(name, priority, NOW - timedelta(seconds=age_s), lane)
+
+
+def test_priority_then_age_and_no_lane_blocks_another() -> None:
+    calls = [waiting("old", age_s=10), waiting("urgent", priority=5), waiting("new"), waiting("other", lane="b")]
+    names = [call.id for call in next_to_run(calls, free={"a": 2, "b": 1}, now=NOW)]
+    assert names == ["urgent", "old", "other"]
+
+
+def test_a_call_that_waits_long_overtakes_a_more_urgent_one() -> None:
+    calls = [waiting("urgent", priority=5), waiting("patient", age_s=120)]
+    assert [c.id for c in next_to_run(calls, free={"a": 1}, now=NOW)] == ["patient"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1e4), st.sampled_from("ab"))), st.integers(0, 3))
+def test_never_more_than_the_free_slots(raw: list[tuple[int, float, str]], free: int) -> None:
+    calls = [waiting(str(n), priority=p, age_s=a, lane=lane) for n, (p, a, lane) in enumerate(raw)]
+    chosen = next_to_run(calls, free={"a": free}, now=NOW)
+    assert len(chosen) == min(free, sum(c.lane == "a" for c in calls))
+    assert all(call.lane == "a" for call in chosen)
+
+
+def test_reasoning_that_leaks_is_dropped() -> None:
+    assert without_thinking("so let me see</think>\nQueues hold messages.") == "Queues hold messages."
+    assert without_thinking("<think>hm</think>Yes.") == "Yes."
+    assert without_thinking("<think>never closed") == ""
+    assert without_thinking("Plain.") == "Plain."
+
+
+def test_a_stream_that_goes_round_is_cut_after_the_first_round() -> None:
+    sentence = "The broker stores the message on disk [p1]. "
+    text = "First. " + sentence * 3
+    assert text[: repeats_from(text)].rstrip(". ") == ("First. " + sentence).rstrip(". ")
+    assert repeats_from("ha" * 40) is not None
+    assert repeats_from("A queue holds messages. A topic routes messages. A stream keeps messages.") is None
+
+
+@given(st.text(alphabet="abcdefghij .", max_size=200))
+def test_the_cut_is_always_within_the_text(text: str) -> None:
+    cut = repeats_from(text)
+    assert cut is None or 0 < cut <= len(text)
