@@ -73,7 +73,9 @@ class Service:
         self.link = Link(
             settings.broker_url, name=self.instance, publish_timeout_s=settings.publish_timeout.total_seconds()
         )
-        self.own_queue = f"{name}.{self.instance}.{uuid4().hex[:8]}"
+        # replies go to queues of ours and of clients only (`reply_allowed`): an agent from outside is a client
+        own = name if name in topology.SERVICES else f"client.{name}"
+        self.own_queue = f"{own}.{self.instance}.{uuid4().hex[:8]}"
         self.publisher = Publisher(self.stamp, self.link)
         self.requests = Requests(self.stamp, self.own_queue, self.link.publish)
         self._database = self._open_later(tables)
