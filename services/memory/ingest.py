@@ -90,7 +90,7 @@ class Ingest:
         except* LeaseLost:
             log.info("transfer_taken_over", transfer_id=job.transfer_id)
         except* Exception as group:
-            await self._failed(job, group.exceptions[0])
+            await self._failed(job, _first(group))
         return True
 
     async def _finish(self, job: Transfer) -> None:
@@ -125,8 +125,12 @@ class Ingest:
             room = asyncio.Semaphore(parsers.children + 1)  # files in memory at once
             for at in range(0, len(keys), BATCH):
                 batch = keys[at : at + BATCH]
-                work = (self._parse(parsers, key, name=todo[key], room=room, count=count) for key in batch)
-                results = dict(zip(batch, await asyncio.gather(*work), strict=True))
+                async with asyncio.TaskGroup() as group:
+                    work = {
+                        key: group.create_task(self._parse(parsers, key, name=todo[key], room=room, count=count))
+                        for key in batch
+                    }
+                results = {key: task.result() for key, task in work.items()}
                 gone = {
                     key: Known(None, found.reason)
                     for key, found in results.items()
@@ -209,3 +213,10 @@ class Ingest:
 
     def _now(self) -> float:
         return self.clock().timestamp()
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first, out of the groups around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

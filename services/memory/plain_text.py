@@ -96,6 +96,8 @@ def _is_title(line: str) -> bool:
 
 
 def _is_heading(line: str) -> bool:
+    if len(line) > 100:
+        return False
     words = line.split()
     if NUMBERED.match(line) and len(words) <= 9:
         return True

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import and_, delete, exists, func, select, update
+from sqlalchemy import and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.memory.extract import PARSER
 from services.memory.parsers import Parsed, Unparsed
 from services.memory.passages import Cut
-from services.memory.tables import changes, corpora, library_clock, members, pages, parses, pins, put, texts
+from services.memory.tables import changes, corpora, findings, library_clock, members, pages, parses, pins, put, texts
 from services.memory.transfer import Known, Member
 from shared.contracts.library import CorpusView
 
 AGAIN_S = 3600.0
 """A file whose parsing took too long or too much memory is tried again when it is offered an hour later."""
+REASONS_KEPT_S = 30 * 86400.0
+CHANGES_KEPT = 1000
 MAX_CHANGES = 400
 """Changes read at once; no transaction makes more of the kind that has to be read together."""
 
@@ -202,18 +204,34 @@ class LibraryStore:
         return found
 
     async def purge(self, connection: AsyncConnection, *, before: float, limit: int = 200) -> int:
-        """Drops texts that no corpus holds, no finding cites, and nobody wanted since `before`; returns how many."""
+        """Drops texts that no corpus holds, no finding cites, and nobody wanted since `before`; returns how many.
+
+        Beside them goes what is only kept for what is gone: reasons of files, and changes that any index has seen.
+        """
         unused = select(texts.c.sha256).where(
             texts.c.touched_at < before,
             ~exists().where(members.c.text_sha256 == texts.c.sha256),
             ~exists().where(pins.c.text_sha256 == texts.c.sha256),
         )
         keys = list((await connection.execute(unused.limit(limit))).scalars())
+        await connection.execute(
+            delete(parses).where(parses.c.text_sha256.is_(None), parses.c.at < before - REASONS_KEPT_S)
+        )
+        await self._purge_changes(connection)
         if keys:
             await connection.execute(delete(parses).where(parses.c.text_sha256.in_(keys)))
             await connection.execute(delete(texts).where(texts.c.sha256.in_(keys)))
             await self.change(connection, [("text", key) for key in keys])
         return len(keys)
+
+    async def _purge_changes(self, connection: AsyncConnection) -> None:
+        """Of texts and findings that are gone. An index that has not seen them by now keeps words that no corpus
+        leads to; removed corpora stay on the list, a name each."""
+        old = changes.c.seq < (await self.watermark(connection))[0] - CHANGES_KEPT
+        text_gone = and_(changes.c.kind == "text", ~exists().where(texts.c.sha256 == changes.c.key))
+        key = findings.c.namespace + "/" + findings.c.goal_id
+        finding_gone = and_(changes.c.kind == "findings", ~exists().where(key == changes.c.key))
+        await connection.execute(delete(changes).where(old, or_(text_gone, finding_gone)))
 
 
 def _text_row(parsed: Parsed, *, now: float) -> dict[str, Any]:
