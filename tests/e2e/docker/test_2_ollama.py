@@ -34,7 +34,8 @@ def test_a_weak_model_ends_done_and_every_citation_that_remains_holds(stack: Sta
         "--corpus", CORPUS, "--engine", model, timeout_s=600,
     )  # fmt: skip
     assert report["status"] == "done"
-    assert MODEL in report["engine"]
+    # so weak that its sections may all have been replaced by quotes; then the report says so and names it
+    assert MODEL in report["engine"] or MODEL in report["report"]
     assert report["stats"]["tokens_out"] > 0
     assert report["citations"], f"nothing survived the gate: {report['removed']}"
     assert citations_that_fail(stack.bundle(report["goal_id"])) == []

@@ -107,7 +107,8 @@ def test_a_models_plan_that_asks_about_something_else_is_wrong(parroted):
 def test_a_models_plan_that_leaves_out_most_of_the_goal_is_wrong():
     steps, wrong = read_plan(plan_of("What does it mean to differ?"), goal=GOAL, max_steps=12)
     assert steps == ()
-    assert wrong == "steps: nobody asks about classic, queue, quorum"
+    assert wrong is not None
+    assert wrong.startswith("steps: nobody asks about classic, ")
 
 
 def test_a_models_plan_about_the_goal_is_taken():
