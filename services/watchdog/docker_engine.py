@@ -51,6 +51,7 @@ class DockerEngine:
     _silent_since: dict[str, float] = field(default_factory=dict)  # by child id, monotonic
     _events: asyncio.Queue[EngineEvent] = field(default_factory=asyncio.Queue)
     _stream: asyncio.Task[None] | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def adopt(self, children: Sequence[Child]) -> Adopted:
         """Every container of the project is a child, whatever the tree's number of replicas says."""
@@ -210,7 +211,9 @@ class DockerEngine:
         self._past.pop(container.id, None)
         if new:
             self._events.put_nowait(Appeared(_child(container)))
-        asyncio.create_task(self._report_start(container))  # noqa: RUF006 - ends by itself
+        task = asyncio.create_task(self._report_start(container))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _report_start(self, container: Container) -> None:
         try:

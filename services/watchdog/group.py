@@ -30,10 +30,8 @@ class GroupRun:
         self.mail: deque[tuple[Slot, Exited]] = deque()
         self.awaited = False  # the parent waits to hear how our start went
         self.restored = False  # a predecessor's budget goes on at the next start
-        self.slots = [
-            Slot(child, GroupRun(child, desk, parent=self) if isinstance(child, Group) else None)
-            for child in spec.children
-        ]
+        runs = [GroupRun(one, desk, parent=self) if isinstance(one, Group) else None for one in spec.children]
+        self.slots = [Slot(one, run) for one, run in zip(spec.children, runs, strict=True)]
 
     # -- what the parent and people order
 
@@ -63,7 +61,7 @@ class GroupRun:
 
     def hold(self, slot: Slot) -> None:
         """Stopped by a person: the child goes down and stays down, whatever its siblings do."""
-        slot.held, slot.failed, slot.wanted = True, False, False
+        slot.held, slot.stopped_at, slot.failed, slot.wanted = True, None, False, False
         self._report("held", slot, "stopped by you")
         self._begin_stop(slot)
         self.advance()
@@ -72,8 +70,8 @@ class GroupRun:
         """Ends a hold, and a quarantine of the whole group at once."""
         for released in [slot] if slot else self.slots:
             if released.held:
-                released.held = False
                 self._report("released", released)
+            released.held = False
             if self.phase is Phase.UP and released.life is Life.STOPPING:
                 released.wanted = True
             elif self.phase is Phase.UP and released.life is Life.DOWN and not released.failed:
@@ -118,7 +116,7 @@ class GroupRun:
         if was is Life.DOWN:
             return
         if event.by_person and not slot.held:
-            slot.held = True
+            slot.held, slot.stopped_at = True, self.desk.now
             self._report("held", slot, "stopped by you")
         if slot.retired:
             self.slots.remove(slot)
@@ -197,11 +195,9 @@ class GroupRun:
         self.advance()
 
     def _concerned(self, slot: Slot) -> list[Slot]:
-        if self.spec.strategy is Strategy.ONE_FOR_ONE:
-            return [slot]
         if self.spec.strategy is Strategy.ONE_FOR_ALL:
             return list(self.slots)
-        return self.slots[self.slots.index(slot) :]
+        return self.slots[self.slots.index(slot) :] if self.spec.strategy is Strategy.REST_FOR_ONE else [slot]
 
     # -- one step after another
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = {0, 70, 78}  # shut down as ordered, gave up, wrong settings: a restart would change nothing
-RESTART_S, PATIENCE_S = 0.5, 40
-PR_SET_CHILD_SUBREAPER = 36  # children of a dead watchdog become ours to reap: no zombies
+RESTART_S, PATIENCE_S, PR_SET_CHILD_SUBREAPER = 0.5, 40, 36
 
 
 def main() -> int:
@@ -35,10 +34,10 @@ def main() -> int:
         os.dup2(source, target)
     read_end, _write_end = os.pipe()  # the write end is only here, and dies with us
     os.set_inheritable(read_end, True)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # a dead watchdog's children are ours to reap
     os.chdir(ROOT)
-    env = {**os.environ, "WARREN_HOME": str(home), "PYTHONPATH": str(ROOT), "WARREN_KEEPER_FD": str(read_end)}
-    return keep([sys.executable, "-m", "services.watchdog"], env)
+    own = {"WARREN_HOME": str(home), "PYTHONPATH": str(ROOT), "WARREN_KEEPER_FD": str(read_end)}
+    return keep([sys.executable, "-m", "services.watchdog"], {**os.environ, **own})
 
 
 def keep(argv: list[str], env: dict[str, str]) -> int:
@@ -53,9 +52,8 @@ def keep(argv: list[str], env: dict[str, str]) -> int:
             os.kill(watchdog, signal.SIGINT)
         signal.alarm(1)
 
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(signum, end)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN if signum == signal.SIGHUP else end)
     while not orders:
         watchdog = gone = os.posix_spawn(argv[0], argv, env)
         while (ended := os.wait())[0] != gone:

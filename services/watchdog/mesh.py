@@ -66,6 +66,7 @@ class Mesh:
                 await self.watch.end_now(grace_s=KEEPER_GONE_GRACE_S)
                 return KEEPER_GONE
             if order == "leave" or self.watch.engine.mode == "docker":
+                self.watch.leave()
                 return LEFT if self.watch.engine.mode == "process" else 0
             await self._hang_up()
             self.watch.shut_down()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from services.watchdog import process_table as table
 from services.watchdog.actions import Ending, Exited, Started
@@ -74,12 +74,14 @@ class ProcessEngine:
         record = read_json(self.home / "run" / "processes.json")
         ours = record.get("children", {}) if record.get("keeper") == self.keeper else {}
         for found in table.scan(self.home):
-            same = found.keeper == self.keeper and found.instance not in self._running
-            if same and found.instance in known:
-                child = known[found.instance]
-                running = self._watch(child, (found.pid, found.start), since=found.since)
-                launch = await asyncio.to_thread(self.launch, child)
-                running.beats, running.after = launch.ready is None, launch.after
+            child = known.get(found.instance) if found.keeper == self.keeper else None
+            launch = await asyncio.to_thread(self.launch, child) if child else None
+            noted = ours.get(found.instance, {})
+            same = launch is not None and (_is(found, noted) or found.argv == tuple(launch.argv))
+            if child and launch and same and child.id not in self._running:
+                with contextlib.suppress(ProcessLookupError):  # ended just now: it died meanwhile
+                    running = self._watch(child, (found.pid, found.start), since=found.since)
+                    running.beats, running.after = launch.ready is None, launch.after
             else:
                 await asyncio.to_thread(table.end_group, found.pid, found.start)
         died = {name: "ended while no watchdog was looking" for name in ours if name not in self._running}
@@ -199,6 +201,10 @@ class ProcessEngine:
     def _record(self) -> None:
         children = {name: {"pid": r.pid, "start": r.start, "since": r.since} for name, r in self._running.items()}
         write_json(self.home / "run" / "processes.json", {"keeper": self.keeper, "children": children})
+
+
+def _is(found: table.Found, noted: Mapping[str, Any]) -> bool:
+    return (found.pid, found.start) == (noted.get("pid"), noted.get("start"))
 
 
 def _exited(running: _Running, code: int | None) -> Exited:

@@ -23,6 +23,7 @@ class Found:
     since: float
     instance: str
     keeper: str
+    argv: tuple[str, ...]
 
 
 def start_ticks(pid: int) -> int | None:
@@ -36,8 +37,13 @@ def identity(pid: int) -> str:
     return f"{pid}-{start_ticks(pid) or 0}"
 
 
-def scan(home: Path) -> Iterator[Found]:
-    """Every live child of this home that leads its session, in no particular order."""
+def scan(home: Path) -> list[Found]:
+    """Every live child of this home, whoever is its keeper; what those children started themselves is not listed."""
+    found = {one.pid: one for one in _session_leaders(home)}
+    return [one for one in found.values() if not any(pid in found for pid in _ancestors(one.pid))]
+
+
+def _session_leaders(home: Path) -> Iterator[Found]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -48,7 +54,12 @@ def scan(home: Path) -> Iterator[Found]:
         env = _environment(pid)
         if env.get("WARREN_HOME") == str(home) and env.get("WARREN_INSTANCE") and env.get("WARREN_KEEPER"):
             start = int(fields[19])
-            yield Found(pid, start, _wall_clock(start), env["WARREN_INSTANCE"], env["WARREN_KEEPER"])
+            yield Found(pid, start, _wall_clock(start), env["WARREN_INSTANCE"], env["WARREN_KEEPER"], _argv(pid))
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while (fields := _stat(pid)) and (pid := int(fields[1])) > 1:
+        yield pid
 
 
 def end_group(pid: int, start: int) -> None:
@@ -79,6 +90,13 @@ def _environment(pid: int) -> dict[str, str]:
     except OSError:
         return {}
     return dict(pair.decode(errors="replace").split("=", 1) for pair in pairs if b"=" in pair)
+
+
+def _argv(pid: int) -> tuple[str, ...]:
+    try:
+        return tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1])
+    except OSError:
+        return ()
 
 
 def _wall_clock(ticks: int) -> float:

@@ -65,6 +65,7 @@ class Slot:
     run: GroupRun | None = None
     life: Life = Life.DOWN
     held: bool = False
+    stopped_at: float | None = None  # when somebody stopped it from outside; None if held by an order to us
     restarts: int = 0
     kill_at: float | None = None
     reason: str = ""

@@ -111,6 +111,12 @@ class Supervisor:
             if isinstance(slot.spec, Child)
         ]
 
+    def forget_stops_since(self, moment: float) -> None:
+        """Children stopped from outside after `moment` were not held by a person: the whole machine went down."""
+        for _, slot in self._leaves():
+            if slot.held and slot.stopped_at is not None and slot.stopped_at >= moment:
+                slot.held = False
+
     def snapshot(self) -> dict[str, Any]:
         """What a new watchdog must know beside the processes: holds, counts, budgets, quarantines. JSON."""
         return {

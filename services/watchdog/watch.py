@@ -23,6 +23,7 @@ from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import NotFound, Status, Supervisor
 from services.watchdog.tree import Child, replica
 
+SAME_BREATH_S = 30.0
 ALARMS = {"shutdown", "quarantined", "gave_up"}
 log = structlog.get_logger()
 
@@ -91,6 +92,14 @@ class Watch:
     def shut_down(self) -> None:
         """Stops everything in reverse order; `down` is set when it is done. A second call changes nothing."""
         self._perform(self.supervisor.shutdown(self.clock()))
+
+    def leave(self) -> None:
+        """The watchdog ends, its children need not: what was stopped in the same breath is wanted by the next one.
+
+        A host that shuts down sends SIGTERM to every container, which is not a person's word about any of them.
+        """
+        self.supervisor.forget_stops_since(self.clock() - SAME_BREATH_S)
+        self._save()
 
     async def end_now(self, *, grace_s: float) -> None:
         """Ends everything at once and starts nothing any more: SIGTERM to all, SIGKILL after the grace period."""

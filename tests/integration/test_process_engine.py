@@ -18,7 +18,9 @@ from tests.integration.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
-import json, os, select, sys, time
+import json, os, select, subprocess, sys, time
+wait = "import sys; sys.stdin.read()"
+helper = subprocess.Popen([sys.executable, "-c", wait], stdin=subprocess.PIPE, start_new_session=True)
 beat, keeper, silent = os.environ["WARREN_BEAT_FILE"], int(os.environ["WARREN_KEEPER_FD"]), False
 while not select.select([keeper], [], [], 0.1)[0]:
     with open(beat + ".part", "w") as file:

@@ -1,0 +1,173 @@
+"""The watch and what people may ask of it, on an engine in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from services.watchdog.actions import Ending, Exited, Report
+from services.watchdog.announcements import Announcements
+from services.watchdog.engine import Adopted
+from services.watchdog.handlers import Handlers
+from services.watchdog.supervision import Status, Supervisor
+from services.watchdog.tree import Child, Group, OnExhausted
+from services.watchdog.watch import Watch
+from shared.contracts.message import Done, Refused
+from shared.contracts.supervision import (
+    ChildDied,
+    KillService,
+    ListChildren,
+    ReleaseService,
+    ScaleService,
+    StopService,
+)
+from shared.messaging.envelope import Envelope
+from tests.unit.watchdog.memory_engine import MemoryEngine
+
+ENVELOPE = Envelope(queue="watchdog.v1", message_id="1", type="", routing_key="")
+
+
+def tree() -> Group:
+    researchers = (Child("researcher-1", "researcher"), Child("researcher-2", "researcher"))
+
+    def own(name: str, *children: Child) -> Group:
+        return Group(name, children, max_restarts=5, period_s=60, on_exhausted=OnExhausted.QUARANTINE)
+
+    return Group("root", (own("memory", Child("memory-1", "memory")), own("researcher", *researchers)))
+
+
+class Room:
+    """A running watch, and a way to wait for what it says."""
+
+    def __init__(self, home: Path, engine: MemoryEngine, keeper: str = "keeper-1") -> None:
+        self.engine, self.announcements = engine, Announcements()
+        self.watch = Watch(Supervisor(tree()), engine, home, keeper, on_report=self.hear)
+        self.handlers = Handlers(self.watch)
+        self.task = asyncio.create_task(self.watch.run())
+
+    def hear(self, report: Report, status: Status | None) -> None:
+        self.announcements.hear(report, status)
+
+    def states(self) -> dict[str, str]:
+        return {row["instance"]: row["state"] for row in self.watch.rows() if row["service"] != "watchdog"}
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.to_thread(lambda: None)  # lets the loop turn: the engine is in memory
+                assert not self.task.done() or self.watch.down.is_set(), self.task.result()
+
+    async def up(self) -> Room:
+        await self.until(lambda: set(self.states().values()) == {"running"})
+        self.engine.calls.clear()
+        return self
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    room = Room(tmp_path, MemoryEngine())
+    yield await room.up()
+    await room.close()
+
+
+async def test_stop_holds_and_release_starts_again(room: Room):
+    assert await room.handlers.on_stop_service(StopService(service="researcher"), ENVELOPE) == Done(count=2)
+    await room.until(lambda: not {"researcher-1", "researcher-2"} & set(room.engine.running))
+    assert room.states() == {"memory-1": "running", "researcher-1": "held", "researcher-2": "held"}
+    assert await room.handlers.on_release_service(ReleaseService(service="researcher"), ENVELOPE) == Done(count=2)
+    await room.until(lambda: set(room.states().values()) == {"running"})
+
+
+async def test_kill_takes_the_oldest_and_it_is_restarted_and_announced(room: Room):
+    before = dict(room.engine.running)
+    assert await room.handlers.on_kill_service(KillService(service="researcher"), ENVELOPE) == Done(count=1)
+    await room.until(lambda: room.engine.calls == ["kill researcher-1", "start researcher-1"])
+    await room.until(lambda: room.states()["researcher-1"] == "running")
+    assert room.engine.running["researcher-2"] == before["researcher-2"]
+    published: asyncio.Queue[ChildDied] = asyncio.Queue()
+    announcing = asyncio.create_task(room.announcements.run(published.put))
+    event = await asyncio.wait_for(published.get(), 5)
+    announcing.cancel()
+    assert (event.service, event.instance, event.reason) == ("researcher", "researcher-1", "killed by SIGKILL")
+
+
+async def test_scale_adds_the_lowest_free_number_and_takes_the_last(room: Room):
+    await room.handlers.on_scale_service(ScaleService(service="researcher", replicas=4), ENVELOPE)
+    await room.until(lambda: list(room.states().values()).count("running") == 5)
+    assert list(room.engine.running) == ["memory-1", "researcher-1", "researcher-2", "researcher-3", "researcher-4"]
+    await room.handlers.on_scale_service(ScaleService(service="researcher", replicas=1), ENVELOPE)
+    await room.until(lambda: list(room.states()) == ["memory-1", "researcher-1"])
+    assert list(room.engine.running) == ["memory-1", "researcher-1"]
+
+
+async def test_an_unknown_service_is_refused_by_name(room: Room):
+    answer = await room.handlers.on_stop_service(StopService(service="printer"), ENVELOPE)
+    assert isinstance(answer, Refused)
+    assert (answer.error, answer.field) == ("not_found", "service")
+    assert "memory" in str(answer.hint)
+
+
+async def test_the_children_are_listed_and_written_down(room: Room, tmp_path: Path):
+    listed = await room.handlers.on_list_children(ListChildren(), ENVELOPE)
+    assert [child.instance for child in listed.children][-1] == "watchdog-1"
+    rows = json.loads((tmp_path / "run" / "children.json").read_text())
+    assert [row["state"] for row in rows] == ["running"] * 4
+    assert {"service", "instance", "pid", "state", "restarts", "uptime_s"} <= set(rows[0])
+
+
+async def test_a_program_that_cannot_be_started_is_quarantined(tmp_path: Path):
+    room = Room(tmp_path, MemoryEngine(broken={"memory-1"}))
+    await room.until(lambda: room.states()["memory-1"] == "quarantined")
+    await room.until(lambda: room.states()["researcher-2"] == "running")
+    assert room.engine.calls.count("start memory-1") == 6
+    await room.close()
+
+
+async def test_everything_goes_down_in_reverse_when_ordered(room: Room):
+    room.watch.shut_down()
+    await asyncio.wait_for(room.task, 5)
+    assert room.engine.calls == ["stop researcher-2", "stop researcher-1", "stop memory-1"]
+
+
+async def test_a_successor_keeps_holds_and_restarts_what_died_meanwhile(room: Room, tmp_path: Path):
+    room.watch.hold("memory")
+    await room.until(lambda: "memory-1" not in room.engine.running)
+    await room.close()
+    adopted = Adopted(frozenset({"researcher-1"}), died={"researcher-2": "ended while no watchdog was looking"})
+    successor = Room(tmp_path, MemoryEngine(adopted=adopted))
+    await successor.until(lambda: "researcher-2" in successor.engine.running)
+    assert successor.engine.calls == ["start researcher-2"]
+    assert successor.states()["memory-1"] == "held"
+    assert successor.watch.restarts == 1
+    await successor.close()
+
+
+async def test_a_new_keeper_forgets_what_was_held(room: Room, tmp_path: Path):
+    room.watch.hold("memory")
+    await room.until(lambda: "memory-1" not in room.engine.running)
+    await room.close()
+    successor = Room(tmp_path, MemoryEngine(), keeper="keeper-2")
+    await successor.up()
+    await successor.close()
+
+
+async def test_a_stop_seen_just_before_the_watchdog_leaves_was_the_machine_going_down(tmp_path: Path):
+    room = await Room(tmp_path, MemoryEngine(mode="docker"), keeper="docker").up()
+    room.watch.hold("memory")
+    room.engine.running.pop("researcher-1")
+    room.engine.say(Exited("researcher-1", "stopped by you", Ending.SHUTDOWN, by_person=True))
+    await room.until(lambda: room.states()["researcher-1"] == "held")
+    room.watch.leave()
+    await room.close()
+    successor = Room(tmp_path, MemoryEngine(mode="docker"), keeper="docker")
+    await successor.until(lambda: len(successor.engine.running) == 2)
+    assert successor.states() == {"memory-1": "held", "researcher-1": "running", "researcher-2": "running"}
+    await successor.close()
