@@ -16,18 +16,19 @@ from shared.messaging.asyncapi import asyncapi
 from shared.messaging.topology import bindings
 
 ROOT = HERE.parent
+GENERATED = files()
 PAGES = sorted([*HERE.glob("*.md"), *HERE.glob("decisions/*.md"), ROOT / "README.md"])
 WITHOUT_ANSWER = {"run_step.v1"}
 """Commands that are answered by an event."""
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", GENERATED)
 def test_generated_files_are_up_to_date(name: str) -> None:
-    assert (HERE / name).read_text() == files()[name], "run `make docs` and commit what it writes"
+    assert (HERE / name).read_text() == GENERATED[name], "run `make docs` and commit what it writes"
 
 
 def test_nothing_else_is_in_the_folder_of_schemas() -> None:
-    assert {f"contracts/{file.name}" for file in (HERE / "contracts").iterdir()} == set(files()) - {"asyncapi.json"}
+    assert {f"contracts/{file.name}" for file in (HERE / "contracts").iterdir()} == set(GENERATED) - {"asyncapi.json"}
 
 
 def test_every_command_says_what_answers_it() -> None:
