@@ -5,10 +5,12 @@ A request is a JSON line (kind, name, sha256) and the file's bytes; the answer i
 writing, gets no more memory than allowed and no more CPU seconds per file; the parent watches the clock.
 """
 
+import ctypes
 import json
 import logging
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -17,12 +19,14 @@ from typing import Any, BinaryIO
 from services.memory.extract import Unreadable, extract
 from services.memory.passages import cut
 
+PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY = "parser ran out of memory"
 
 
 def main() -> None:
     """Answer until stdin ends."""
     memory_mb, cpu_s = int(sys.argv[1]), int(sys.argv[2])
+    _die_with_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not stand between our frames
     logging.disable(logging.CRITICAL)
@@ -35,6 +39,12 @@ def main() -> None:
         _send(answers, json.dumps(answer, ensure_ascii=True).encode())
         if answer.get("reason", "").startswith(OUT_OF_MEMORY):
             return  # a fresh child for the next file
+
+
+def _die_with_parent() -> None:
+    """A parent that was killed cannot kill us, and a file may keep us busy for a minute more."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _answer(frame: bytes) -> dict[str, Any]:

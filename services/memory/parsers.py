@@ -120,7 +120,7 @@ class Parsers:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.memory.extract_child", *limits,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            env=_bare_environment(), start_new_session=True,
+            env=_bare_environment(),
         )  # fmt: skip
         self._alive.add(child)
         return child
