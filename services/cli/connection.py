@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from services.cli.handshake import broker_at
 from services.cli.mesh import Mesh, announce, locate
-from shared.contracts.message import Command, Event, Message
+from shared.errors import NoMesh
 
-R = TypeVar("R", bound=Message)
+if TYPE_CHECKING:
+    from shared.contracts.message import Command, Event, Message
+
+R = TypeVar("R", bound="Message")
+RESTART_S, FIRST_S = 10.0, 2.0
+"""Seconds for a broker to answer: of a mesh that is known to run (it may be restarting), and of an address alone."""
 
 
 class MeshClient(Protocol):
@@ -34,11 +40,14 @@ class MeshClient(Protocol):
 @asynccontextmanager
 async def connected(url: str | None = None, *, mesh: Mesh | None = None) -> AsyncIterator[MeshClient]:
     """A client of the mesh that `mesh.py` finds, which is said on stderr. Raises NoMesh, with what to do."""
+    mesh = mesh or locate(url)
+    announce(mesh)
+    known = mesh.found_by.endswith("mesh.json")
+    if not known and not (found := broker_at(mesh.url)).answers:  # said at once, without loading half of PyPI
+        raise NoMesh(f"no broker answers at {mesh.address}: {found.problem}")
     from services.cli.quiet import silence_libraries
     from shared.runtime.client import Client
 
     silence_libraries()
-    mesh = mesh or locate(url)
-    announce(mesh)
-    async with Client.connect(mesh.url, timeout_s=5.0) as client:
+    async with Client.connect(mesh.url, timeout_s=RESTART_S if known else FIRST_S) as client:
         yield client

@@ -86,7 +86,7 @@ async def test_a_goal_that_ended_unheard_ends_here_too() -> None:
 
 
 async def test_doubled_events_are_seen_once() -> None:
-    doubled = [event(1), event(1), event(2), event(1), event(3), STORY[3]]
+    doubled: list[Event] = [event(1), event(1), event(2), event(1), event(3), STORY[3]]
     assert seqs(await followed(FakePlanner(live=doubled))) == [1, 2, 3, 4]
 
 

@@ -7,7 +7,7 @@ from services.cli.tree import GoalTree, label, line_for
 from shared.contracts.goals import GoalEvent, StepProgress
 
 T0 = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-PLAN = {"steps": [{"id": "s1", "question": "What is X?"}, {"id": "s2", "question": "What is Y?"}]}
+STEPS = [{"id": "s1", "question": "What is X?"}, {"id": "s2", "question": "What is Y?"}]
 
 
 def event(seq: int, name: str, *, step: str | None = None, worker: str | None = None, **data: object) -> GoalEvent:
@@ -22,7 +22,7 @@ def event(seq: int, name: str, *, step: str | None = None, worker: str | None = 
 STORY = [
     event(1, "goal_accepted", goal="X and Y?"),
     event(2, "engine_chosen", engine="extractive", reason="no model: refused"),
-    event(3, "plan_made", **PLAN),
+    event(3, "plan_made", steps=STEPS),
     event(4, "step_dispatched", step="s1", attempt=1),
     event(5, "step_claimed", step="s1", worker="researcher-1", waited_s=0.25),
     event(6, "step_redelivered", step="s1", worker="researcher-2", attempt=2),
