@@ -69,10 +69,9 @@ e2e: ## The whole mesh, as processes, and in containers where an engine answers
 
 check: ## ruff, formatting, mypy, and who may import whom
 	@infra/setup --dev
-	$(VENV)/ruff check .
-	$(VENV)/ruff format --check .
-	$(VENV)/mypy
-	$(VENV)/lint-imports
+	@failed=; for tool in "ruff check ." "ruff format --check ." mypy lint-imports; do \
+	  echo "$$tool"; $(VENV)/$$tool || failed="$$failed $${tool%% *}"; done; \
+	[ -z "$$failed" ] || { echo "check failed:$$failed" >&2; exit 1; }
 
 fmt: ## Format the code and mend what ruff can mend
 	@infra/setup --dev
