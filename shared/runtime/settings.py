@@ -1,11 +1,14 @@
 """Settings that every process has. Read from the environment, prefix `WARREN_`; a wrong one is named in the error."""
 
 import os
+import re
 import socket
+import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
@@ -44,6 +47,24 @@ class MeshSettings(BaseSettings):
             return self.amqp_url
         password = self.amqp_password_file.read_text().strip()
         return str(URL(self.amqp_url).with_password(password))
+
+    def __init__(self, **values: Any) -> None:
+        """Exits with code 2 and the setting's name, instead of a stack trace, when one is wrong."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = "WARREN_" + ".".join(map(str, first["loc"])).upper()
+            print(f"{name}={first['input']!r}: {first['msg']}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_seconds(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        if field.annotation is timedelta and isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+            return float(value)
+        return value
 
     def instance_of(self, service: str) -> str:
         return self.instance or f"{service}-{socket.gethostname()}-{os.getpid()}"
