@@ -1,10 +1,15 @@
 """Words that turn the meaning of a sentence round: negations, opposites, hedges, strong words. Data, no logic."""
 
-from shared.contracts.words import stem
+from shared.contracts.words import STOP_WORDS, stem
 
 
 def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
+
+
+def _token(word: str) -> str:
+    """As `words()` has it."""
+    return word if word in STOP_WORDS else stem(word)
 
 
 NEGATIONS = _set(
@@ -38,14 +43,19 @@ _REVERSIBLE = """before after earlier later more less fewer higher lower faster 
 greater longer shorter stronger weaker better worse newer older cheaper dearer easier harder above below vor nach
 mehr weniger größer kleiner schneller langsamer höher niedriger avant après plus moins antes después más menos mayor
 menor"""
-REVERSIBLE: frozenset[str] = frozenset(stem(word) for word in _REVERSIBLE.split())
+REVERSIBLE: frozenset[str] = frozenset(_token(word) for word in _REVERSIBLE.split())
 """`A is faster than B` and `B is slower than A` are the same: an opposite and a swap cancel out."""
+
+CONVERSE: frozenset[str] = frozenset(
+    stem(word) for word in "send receive publish consume push pull import export input output read write".split()
+)
+"""Two sides of one thing: the broker sends what the consumer receives. Opposites only in a near copy of the source."""
 
 
 def _pairs() -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for pair in _OPPOSITES.split():
-        one, other = (stem(word) for word in pair.split("/"))
+        one, other = (_token(word) for word in pair.split("/"))
         found.setdefault(one, set()).add(other)
         found.setdefault(other, set()).add(one)
     return {word: frozenset(others) for word, others in found.items()}
@@ -138,7 +148,7 @@ fell/fall/fallen rose/rise/risen"""
 def _alike() -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for group in _ALIKE.split():
-        members = {stem(word) for word in group.split("/")}
+        members = {_token(word) for word in group.split("/")}
         for member in members:
             found.setdefault(member, set()).update(members)
     return {word: frozenset(others) for word, others in found.items()}

@@ -22,11 +22,12 @@ _LONGEST = 24
 _Place = tuple[int, int]
 
 
-def swapped(claim: str, source: str) -> tuple[str, str] | None:
+def swapped(claim: str, source: str, *, copy: bool = True) -> tuple[str, str] | None:
     """The two (groups of) words that have changed places between source and claim; None when none have.
 
     Only a change that undoing one exchange repairs counts: moving a whole clause to the front is not a swap, nor is
-    `A and B` for `B and A`, nor the passive of an active sentence.
+    `A and B` for `B and A`, nor the passive of an active sentence. What is no near `copy` of its source may order its
+    words freely, except around a comparison and among names and numbers.
     """
     mine, theirs = _places(claim), _places(source)
     shared = sorted((mine[token], token) for token in mine if token in theirs and token not in REVERSIBLE)[:_LONGEST]
@@ -38,7 +39,8 @@ def swapped(claim: str, source: str) -> tuple[str, str] | None:
         spans = (_span(left, mine), _span(right, mine)), (_span(left, theirs), _span(right, theirs))
         if _listed(claim, spans[0]) and _listed(source, spans[1]):
             continue
-        if first[1] == second[0] and not (_pivot(claim, spans[0]) and _pivot(source, spans[1])):
+        compared = _pivot(claim, spans[0]) and _pivot(source, spans[1])
+        if not compared and (first[1] == second[0] or not (copy or _named(claim, spans[0]))):
             continue
         return " ".join(token for _, token in left), " ".join(token for _, token in right)
     return None
@@ -115,3 +117,9 @@ def _listed(text: str, spans: tuple[_Place, _Place]) -> bool:
 
 def _pivot(text: str, spans: tuple[_Place, _Place]) -> bool:
     return any(word in _PIVOTS for word in re.findall(r"\w+", _between(text, spans).lower()))
+
+
+def _named(text: str, spans: tuple[_Place, _Place]) -> bool:
+    """Are both names or numbers?"""
+    parts = [text[slice(*span)] for span in spans]
+    return all(re.search(r"\d", part) for part in parts) or all(re.search(r"[A-Z]", part[1:]) for part in parts)

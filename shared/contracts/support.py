@@ -9,13 +9,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shared.contracts.meaning import HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
+from shared.contracts.edits import is_near, turned
+from shared.contracts.meaning import CONVERSE, HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
 from shared.contracts.ordering import swapped
 from shared.contracts.reading import Reading, coverage, has, plain, read
 from shared.contracts.sentences import sentences
 from shared.contracts.words import STOP_WORDS, content_words, words
 
 _CLAUSE = re.compile(r"(?:,|;)?\s+(?:and|while|whereas|but|und|et|y)\s+|;\s+", re.IGNORECASE)
+_GERMAN = frozenset("der die das und ist ein eine einen wird werden nicht mit von den dem auf im zu sich".split())
+"""German writes every noun with a capital."""
 MIN_COVERAGE = 0.6
 """Share of a sentence's content words that its quotes must contain; below it says something else."""
 CLAUSE_COVERAGE = 0.8
@@ -111,7 +114,12 @@ def _together(claim: Reading, ranked: Sequence[Reading]) -> list[Reading]:
 def _agrees(claim: Reading, group: Sequence[Reading]) -> str | None:
     """Why the claim turns round what these sentences say together; None when it does not."""
     flipped = _opposite(claim, group)
-    exchanged = next((pair for unit in group if (pair := swapped(claim.text, unit.text))), None)
+    exchanged = next(
+        (pair for unit in group if (pair := swapped(claim.text, unit.text, copy=is_near(claim, unit)))), None
+    )
+    for unit in group:
+        if is_near(claim, unit) and (reason := turned(claim, unit, exchanged=exchanged is not None)):
+            return reason
     if flipped and exchanged and flipped[0] in REVERSIBLE:
         flipped = exchanged = None
     if flipped:
@@ -140,13 +148,12 @@ def _numbers(claim: Reading, readings: Sequence[Reading]) -> str | None:
 
 
 def _is_name(word: str) -> bool:
-    return word[:1].isupper() or word[1:] != word[1:].lower() or bool(re.search(r"[_\d]", word) and word[0].isalpha())
+    return word[:1].isupper() or word[1:] != word[1:].lower() or bool(re.search(r"[_.\d]", word) and word[0].isalpha())
 
 
 def _names(claim: Reading, readings: Sequence[Reading], everything: frozenset[str]) -> str | None:
     known = everything | {part for unit in readings for word in unit.written for part in re.split(r"[^\w]+|_", word)}
-    cased = [word for unit in readings for word in unit.cased[1:] if word.lower() not in STOP_WORDS and word.isalpha()]
-    capitals_are_common = len(cased) > 6 and sum(word[0].isupper() for word in cased) > 0.4 * len(cased)
+    capitals_are_common = len(_GERMAN & {word for unit in readings for word in unit.written}) >= 2
     for at, (token, word) in enumerate(zip(claim.tokens, claim.cased, strict=True)):
         if token in STOP_WORDS or not _is_name(word) or has(token, everything) or word.lower() in known:
             continue
@@ -168,7 +175,7 @@ def _displaced(claim: Reading, readings: Sequence[Reading]) -> bool:
 
 def _opposite(claim: Reading, group: Sequence[Reading]) -> tuple[str, str] | None:
     said = {token for unit in group for token in unit.tokens}
-    for token, others in ((t, OPPOSITES[t]) for t in claim.tokens if t in OPPOSITES):
+    for token, others in ((t, OPPOSITES[t]) for t in claim.tokens if t in OPPOSITES and t not in CONVERSE):
         if token not in said and (turned := others & said) and not turned & set(claim.tokens):
             negated = any(token in near for _, near in claim.negated)
             if not negated and not any(t in near for t in turned for unit in group for _, near in unit.negated):
