@@ -12,8 +12,8 @@ from shared.contracts.goals import ENDED, EventsListed, EventsSince, GoalEvent, 
 from shared.contracts.message import Event
 from shared.errors import NoReply, RequestFailed
 
-QUIET_S = 2.0
-"""Seconds without news after which the follower asks the planner, and the watcher is shown a sign of life."""
+QUIET_S = 1.0
+"""Seconds without news after which the planner is asked, for as long again: a sign of life every two seconds."""
 ENDINGS = frozenset({"goal_completed", "goal_failed", "goal_cancelled"})
 
 
@@ -46,7 +46,7 @@ class Sequence:
 
 @dataclass
 class Follower:
-    """Yields GoalEvent in order, StepProgress as it comes, Quiet every two seconds of silence; ends with the goal."""
+    """Yields GoalEvent in order, StepProgress as it comes, Quiet while nothing comes; ends with the goal."""
 
     client: MeshClient
     goal_id: str
