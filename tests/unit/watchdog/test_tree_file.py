@@ -18,8 +18,12 @@ def test_the_shipped_tree_starts_in_this_order():
     assert all(group.on_exhausted is OnExhausted.QUARANTINE for group in root.children)
 
 
-def test_docker_mode_leaves_the_broker_to_compose():
-    assert next(leaves(parse_tree(SHIPPED, mode="docker"))).id == "memory-1"
+def test_each_mode_has_its_own_ground_to_stand_on():
+    def services(mode: str) -> list[str]:
+        return [child.service for child in leaves(parse_tree(SHIPPED, mode=mode))]
+
+    assert services("docker")[:3] == ["postgres", "rabbitmq", "memory"]
+    assert services("process")[:2] == ["broker", "memory"]
 
 
 def test_what_is_left_out_has_the_defaults_of_otp():
@@ -36,10 +40,10 @@ def test_shutdown_knows_brutal_kill_and_infinity():
 @pytest.mark.parametrize(
     ("old", "new", "line", "field"),
     [
-        ('group = "planner"\nmax_restarts = 5', 'group = "planner"\nmax_restarts = -1', 34, "max_restarts"),
+        ('group = "planner"\nmax_restarts = 5', 'group = "planner"\nmax_restarts = -1', 49, "max_restarts"),
         ('strategy = "one_for_one"', 'strategy = "one_for_two"', 7, "strategy"),
-        ('"writer", replicas = 1', '"writer", replicas = "x"', 51, "replicas"),
-        ('"memory", replicas = 1', '"memory", replica = 1', 23, "replica"),
+        ('"writer", replicas = 1', '"writer", replicas = "x"', 66, "replicas"),
+        ('"memory", replicas = 1', '"memory", replica = 1', 38, "replica"),
         ("start_timeout_s = 60", "start_timeout_s = 0", 16, "start_timeout_s"),
     ],
 )
