@@ -1,7 +1,7 @@
 """The parsing child: `python -m services.memory.extract_child MEMORY_MB CPU_S`.
 
 Reads files from stdin and answers on stdout, one at a time; each frame is a length (8 bytes) and that many bytes.
-A request is a JSON line (kind, name, sha256) and the file's bytes; the answer is JSON. It can open no file for
+A request is two: JSON (kind, name, sha256) and the file's bytes; the answer is JSON. It can open no file for
 writing, gets no more memory than allowed and no more CPU seconds per file; the parent watches the clock.
 """
 
@@ -33,11 +33,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    while (frame := _receive(sys.stdin.buffer)) is not None:
+    while (head := _receive(sys.stdin.buffer)) is not None:
         _allow_cpu(cpu_s)
-        answer = _answer(frame)
-        _send(answers, json.dumps(answer, ensure_ascii=True).encode())
-        if answer.get("reason", "").startswith(OUT_OF_MEMORY):
+        try:
+            answer = _answer(json.loads(head), _receive(sys.stdin.buffer) or b"")
+            _send(answers, json.dumps(answer, ensure_ascii=False).encode())
+        except MemoryError:
+            _send(answers, json.dumps({"reason": OUT_OF_MEMORY}).encode())
             return  # a fresh child for the next file
 
 
@@ -47,10 +49,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _answer(frame: bytes) -> dict[str, Any]:
-    head, _, data = frame.partition(b"\n")
-    request = json.loads(head)
-    del frame
+def _answer(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     try:
         if sha256(data).hexdigest() != request["sha256"]:
             return {"reason": "arrived damaged: send it again", "damaged": True}
@@ -58,7 +57,7 @@ def _answer(frame: bytes) -> dict[str, Any]:
     except Unreadable as error:
         return {"reason": str(error)}
     except MemoryError:
-        return {"reason": OUT_OF_MEMORY}
+        raise
     except RecursionError:
         return {"reason": "nested too deep to parse"}
     except Exception as error:  # parsers raise anything at strangers' files: it is this file's fate

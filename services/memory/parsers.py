@@ -143,9 +143,9 @@ async def _ask(child: asyncio.subprocess.Process, job: Job) -> dict[str, Any] | 
     """The child's answer; None when it ended without one."""
     if child.stdin is None or child.stdout is None:
         raise AssertionError("the child was started with pipes")
-    head = json.dumps({"kind": job.kind, "name": job.name, "sha256": job.sha256}).encode() + b"\n"
+    head = json.dumps({"kind": job.kind, "name": job.name, "sha256": job.sha256}).encode()
     try:
-        child.stdin.write((len(head) + len(job.data)).to_bytes(8, "big") + head)
+        child.stdin.write(len(head).to_bytes(8, "big") + head + len(job.data).to_bytes(8, "big"))
         child.stdin.write(job.data)
         await child.stdin.drain()
         size = int.from_bytes(await child.stdout.readexactly(8), "big")

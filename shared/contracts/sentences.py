@@ -92,7 +92,7 @@ def _blocks(text: str) -> list[tuple[int, int, Kind]]:
         following = lines[number + 1][2] if number + 1 < len(lines) else ""
         if _FENCE.match(line):
             fenced, open_block = not fenced, False
-        elif fenced:
+        elif fenced or (line.startswith("    ") and not open_block and line.strip()):  # as the library stores code
             blocks.append((start, end, "code"))
         elif not line.strip() or _RULE.match(line) or _UNDERLINE.match(line):
             open_block = False

@@ -3,6 +3,7 @@
 from services.memory.blocks import assemble, clean
 from services.memory.markdown import plain, read_markdown
 from services.memory.plain_text import read_rst, read_text
+from shared.contracts.sentences import sentences
 
 MARKDOWN = """---
 title: "Retries, explained"
@@ -153,3 +154,14 @@ def test_plain_text_wrapped_at_a_margin_is_joined_and_columns_keep_their_lines()
 
 def test_text_is_brought_to_one_form() -> None:
     assert clean("ﬁle\u00a0e\u0301\r\nx\x00\u200b\ud83d\ude00") == "file é\nx😀"
+
+
+def test_code_in_a_stored_text_is_known_as_code_to_whoever_quotes_it() -> None:
+    text = _text(read_markdown, "Use it so.\n\n```\nfor x in queue:\n    ack(x)\n\nreject(y)\n```\n\nThen it ends.")
+    assert [(unit.kind, unit.text) for unit in sentences(text)] == [
+        ("sentence", "Use it so."),
+        ("code", "for x in queue:"),
+        ("code", "ack(x)"),
+        ("code", "reject(y)"),
+        ("sentence", "Then it ends."),
+    ]
