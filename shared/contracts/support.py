@@ -43,7 +43,9 @@ def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
     if not claim.pool:
         return Verdict(False, "says nothing that could be checked")
     readings = [read(unit) for unit in units]
-    everything = frozenset().union(*(reading.pool for reading in readings)) if readings else frozenset()
+    if not readings:
+        return Verdict(False, "no quote says anything")
+    everything = frozenset().union(*(reading.pool for reading in readings))
     reason = _numbers(claim, readings) or _names(claim, readings, everything)
     if reason is None and (share := coverage(claim, everything)) < MIN_COVERAGE:
         reason = f"the quotes have only {share:.0%} of its words"

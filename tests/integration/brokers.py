@@ -40,7 +40,8 @@ def container_broker() -> Iterator[str]:
     engines.need_docker()
     from testcontainers.core.container import DockerContainer
 
-    container = DockerContainer(IMAGE).with_kwargs(ports={"5672/tcp": ("127.0.0.1", None)})
+    container = DockerContainer(IMAGE)
+    container.ports["5672/tcp"] = ("127.0.0.1", None)  # with_exposed_ports would listen on all addresses
     with container:
         url = f"amqp://guest:guest@127.0.0.1:{container.get_exposed_port(5672)}/"
         asyncio.run(_answers(url))

@@ -10,11 +10,13 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from services.inference.generation import EngineFailed, choose_embedder, choose_engine
 from services.inference.ollama_client import OllamaHost
 from tests.integration import engines
+from tests.integration.waiting import wait_until
 from tests.unit.inference.requests import generate
 
 IMAGE = "ollama/ollama:0.17.4"
@@ -29,13 +31,21 @@ def ollama_url() -> Iterator[str]:
         pytest.skip("WARREN_TEST_MODEL_LOADER names no loader of gemma3:270m")
     engines.need_docker()
     from testcontainers.core.container import DockerContainer
-    from testcontainers.core.wait_strategies import HttpWaitStrategy
 
-    server = DockerContainer(IMAGE).with_kwargs(ports={"11434/tcp": ("127.0.0.1", None)})
-    with server.waiting_for(HttpWaitStrategy(11434, "/api/version")):
+    server = DockerContainer(IMAGE)
+    server.ports["11434/tcp"] = ("127.0.0.1", None)  # with_exposed_ports would listen on all addresses
+    with server:
         url = f"http://127.0.0.1:{server.get_exposed_port(11434)}"
+        wait_until(lambda: _answers(url), deadline_s=60, what=f"Ollama answers at {url}")
         subprocess.run([loader, url], check=True, timeout=300)
         yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/version", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.fixture
@@ -85,9 +95,12 @@ async def test_a_missing_model_says_how_to_get_it(host: OllamaHost) -> None:
     assert failed.value.kind == "missing"
 
 
-async def test_a_model_that_cannot_embed_says_so(host: OllamaHost) -> None:
+async def test_embeddings_are_real_and_only_embedding_models_give_them(host: OllamaHost) -> None:
     vectors = await host.embed("all-minilm", ["a queue", "a cat"])
     assert [len(vector) for vector in vectors] == [384, 384]
+    with pytest.raises(EngineFailed, match="does not support") as failed:
+        await host.embed(MODEL, ["a queue"])
+    assert failed.value.kind == "unsupported"
 
 
 async def test_cancelling_stops_the_model(host: OllamaHost) -> None:
