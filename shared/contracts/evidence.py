@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.contracts.message import Value
 from shared.contracts.sentences import sentences
-from shared.contracts.support import Verdict, best_units, supports
+from shared.contracts.support import MIN_COVERAGE, Verdict, best_units, supports
 
 __all__ = ["MAX_QUOTE", "Evidence", "Finding", "Verdict", "best_quote", "evidence_id", "quote_holds", "supports"]
 
@@ -60,7 +60,9 @@ def best_quote(claim: str, passage: str) -> tuple[int, int] | None:
     spans += [(one.start, other.end) for one, other in pairwise(units)]
     spans = [span for span in spans if span[1] - span[0] <= MAX_QUOTE]
     shares = best_units(claim, [passage[start:end] for start, end in spans])
-    for _, span in sorted(zip(shares, spans, strict=True), key=lambda each: (-each[0], each[1][1] - each[1][0])):
+    for share, span in sorted(zip(shares, spans, strict=True), key=lambda each: (-each[0], each[1][1] - each[1][0])):
+        if share < MIN_COVERAGE:
+            break
         if supports(claim, [passage[slice(*span)]]).holds:
             return span
     return None
