@@ -87,7 +87,8 @@ class Database:
         self.url, self.metadata, self.stamp, self.version = make_url(url), tables, stamp, version
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.messaging = Tables.on(tables)
-        self._schema = Table("schema_version", tables, Column("version", Integer, primary_key=True))
+        column = Column("version", Integer, primary_key=True)
+        self._schema = Table("schema_version", tables, column, extend_existing=True)
         self._write = asyncio.Lock()
         self._jobs: list[_Job] = []
         self._wake = asyncio.Event()

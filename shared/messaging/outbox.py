@@ -36,6 +36,9 @@ class Tables:
 
     @classmethod
     def on(cls, metadata: MetaData) -> "Tables":
+        """Adds them, unless they are there: a service may be built twice in one process."""
+        if "inbox" in metadata.tables:
+            return cls(metadata.tables["inbox"], metadata.tables["outbox"])
         inbox = Table(
             "inbox",
             metadata,
