@@ -240,7 +240,7 @@ def _requester(message: SubmitGoal, envelope: Envelope) -> dict[str, str]:
     reply_to = envelope.reply_to or message.reply_to
     if message.reply_to and not reply_allowed(message.reply_to, envelope.user_id):
         raise NotAllowed(
-            f"replies cannot go to {message.reply_to!r}",
+            f"reply_to: replies cannot go to {message.reply_to!r}",
             field="reply_to",
             hint="name your own queue: client.<anything>",
         )

@@ -80,14 +80,14 @@ class Consumer:
     async def _handle(self, body: bytes, envelope: Envelope) -> None:
         if envelope.reply_to and not reply_allowed(envelope.reply_to, envelope.user_id):
             raise NotAllowed(
-                f"replies cannot go to {envelope.reply_to!r}",
+                f"reply_to: replies cannot go to {envelope.reply_to!r}",
                 field="reply_to",
                 hint="name your own queue: client.<anything>, or one that the broker named (amq.gen-...)",
             )
         message = decode(body, envelope)
         handler = self.handlers.get(type(message))
         if handler is None:
-            raise NotDecodable(f"{message.type_name()} is not for queue {envelope.queue}", field="type")
+            raise NotDecodable(f"type: {message.type_name()} is not for queue {envelope.queue}", field="type")
         if _nobody_waits(message, envelope):
             raise Cancelled("its deadline is over")
         reply = await handler(message, envelope)
@@ -126,7 +126,7 @@ def decode(body: bytes, envelope: Envelope) -> Message:
     name = envelope.type or _type_of_key(envelope.routing_key)
     contract = CONTRACTS.get(name)
     if contract is None:
-        raise NotDecodable(f"unknown message type or version {name[:100]!r}", field="type")
+        raise NotDecodable(f"type: unknown message type or version {name[:100]!r}", field="type")
     try:
         return contract.model_validate_json(body)
     except ValidationError as error:
