@@ -90,11 +90,11 @@ def kill(container: str) -> None:
 
 def lines_of(*arguments: str) -> Iterator[str]:
     """The lines that `docker compose ARGUMENTS` prints, as they come. Raises CommandFailed."""
-    command = ["docker", "compose", *arguments]
+    command = ["docker", "compose", "--ansi", "never", *arguments]
     try:
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as running:
             for line in running.stdout or ():
-                yield line.rstrip()
+                yield line.removeprefix("\x1b[2K").rstrip()  # Compose wipes the line even where there is none
     except FileNotFoundError:
         raise CommandFailed("there is no docker command here") from None
     if running.returncode:

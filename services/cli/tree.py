@@ -73,7 +73,8 @@ class GoalTree:
         step.state = STATE_AFTER[event.event]
         step.worker = event.worker or step.worker
         step.redelivered += event.event == "step_redelivered"
-        step.text = outcome_text(event.data) if step.state in {"done", "failed"} else ""
+        if event.event != "step_claimed":  # what its worker said of itself may have come before
+            step.text = outcome_text(event.data) if step.state in {"done", "failed"} else ""
         if step.since is None or step.state in {"sent", "running"}:
             step.since = event.at
         step.question = step.question or _text(event.data.get("question")) or ""

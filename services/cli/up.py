@@ -53,6 +53,7 @@ def down() -> int:
         return down_process(mesh.home)
     if _is_docker(mesh):
         compose.show("down")
+        (mesh.home / "mesh.json").unlink(missing_ok=True)
         return Exit.DONE
     say(f"nothing runs in {near_name(mesh.home, Path.cwd())}")
     return Exit.DONE
