@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from docs.examples.agent import definitions
 from docs.generate import HERE, files
 from shared.contracts.catalogue import CONTRACTS
 from shared.contracts.goals import SubmitGoal
+from shared.contracts.library import Passage
 from shared.contracts.message import Command
 from shared.contracts.schemas import answer_to
 from shared.messaging.asyncapi import asyncapi
@@ -87,6 +89,14 @@ def test_goals_that_a_page_shows_would_be_accepted(page: Path) -> None:
 def test_python_that_a_page_shows_compiles(page: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
         compile(block, str(page), "exec")
+
+
+def test_the_example_agent_quotes_verbatim_spans() -> None:
+    text = "Leases are useful. A lease is a lock with an end. It ends."
+    passage = Passage(passage_id="p", source="leases.md", sha256="0" * 64, start=100, end=100 + len(text), text=text)
+    (found,) = definitions(passage)
+    assert found.quote == "A lease is a lock with an end."
+    assert text[found.start - passage.start : found.end - passage.start] == found.quote
 
 
 def _references(value: Any) -> list[str]:
