@@ -11,7 +11,7 @@ from tests.e2e.docker.conftest import CORPUS
 from tests.e2e.docker.stack import Stack, docker, until
 
 ORDER = 3
-GOALS = 8
+GOALS = 6
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 QUESTIONS = (
     "What is a dead-letter queue, and how do leases keep two workers apart?",
