@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.memory.blocks import Block, clean, one_line, row
+from services.memory.whole_page import read_whole_page
 
-FURNITURE = "script style noscript template nav header footer aside form button select iframe svg dialog".split()
-BLOCK_TAGS = frozenset(
-    "p div section article main li ul ol dl dt dd table tr td th blockquote pre h1 h2 h3 h4 h5 h6 br hr figure".split()
-)
+LARGE = 5_000_000
+FURNISHED = 1.5
+"""Times the main text: a page with more beside it is taken to be full of navigation."""
 SHORT = 250
 """Characters: in a page with less main text than this, text and navigation cannot be told apart by their looks."""
 
@@ -24,12 +24,21 @@ def read_html(text: str) -> tuple[str, list[Block]]:
     )
     blocks = list(_walk(found.body)) if found is not None and found.body is not None else []
     title = (found.title or "") if found is not None else ""
-    if sum(len(block.text) for block in blocks) < SHORT:
-        page_title, page = _whole_page(text)
+    if len(text) < LARGE and not any(block.kind == "heading" for block in blocks):
+        page_title, page = read_whole_page(text)
         title = title or page_title
-        blocks = page or blocks
+        blocks = page if _is_better(page, blocks) else blocks
     title = title or next((block.text for block in blocks if block.kind == "heading"), "")
     return title, blocks
+
+
+def _is_better(page: list[Block], blocks: list[Block]) -> bool:
+    """A page of old has no tags for its main text: trafilatura then loses the headings. What the whole page has, if it
+    is not mostly something else, is better; so it is where there is too little text to tell."""
+    size, whole = (sum(len(block.text) for block in some) for some in (blocks, page))
+    if size < SHORT:
+        return bool(page)
+    return whole < FURNISHED * size and any(block.kind == "heading" for block in page)
 
 
 def _walk(element: Any) -> Iterator[Block]:
@@ -69,38 +78,3 @@ def _text(element: Any) -> str:
         pieces.append(_text(child))
         pieces.append(child.tail or "")
     return one_line(clean("".join(pieces)))
-
-
-def _whole_page(text: str) -> tuple[str, list[Block]]:
-    """Every text of the page but scripts and furniture: for pages too short to tell text from navigation."""
-    from lxml import etree, html  # type: ignore[import-untyped]
-
-    try:
-        root = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8", huge_tree=False))
-    except (etree.LxmlError, ValueError):
-        return "", []
-    title = one_line(clean(root.findtext(".//title") or ""))
-    for tag in FURNITURE:
-        for element in list(root.iter(tag)):
-            element.drop_tree()
-    body = root.find("body")
-    return title, [block for block in _lines(body if body is not None else root) if block.text]
-
-
-def _lines(root: Any) -> Iterator[Block]:
-    """Walks without recursion: pages nested ten thousand deep exist."""
-    held: list[str] = []
-    for event, element in _events(root):
-        if element.tag in BLOCK_TAGS:
-            yield Block(one_line(clean("".join(held))))
-            held = []
-        held.append((element.text if event == "start" else element.tail) or "")
-    yield Block(one_line(clean("".join(held))))
-
-
-def _events(root: Any) -> Iterator[tuple[str, Any]]:
-    from lxml import etree
-
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        if isinstance(element.tag, str):
-            yield event, element

@@ -72,6 +72,21 @@ async def test_a_page_too_short_for_trafilatura_is_read_whole(parsers: Parsers) 
     assert text == "The limit is 2000."
 
 
+async def test_a_page_of_old_keeps_its_headings(parsers: Parsers) -> None:
+    page = (
+        f"<html><head><title>Manual</title></head><body><h1>Manual</h1><p>{SENTENCE * 3}<h2>Options</h2>"
+        f"<dl><dt>-t<dd>The time-out.</dl><table><tr><td>{SENTENCE * 6}</td></tr><tr><td>a</td><td>b</td></tr></table>"
+        "<ul><li>one <b>thing</b><ul><li>inner</ul><li><p>two</p></ul><pre>x = 1\n  y = 2</pre></body></html>"
+    )
+    found = await parsers.parse(_job("a.html", page.encode()))
+    assert isinstance(found, Parsed)
+    assert found.document.text == (
+        f"Manual\n\n{(SENTENCE * 3).strip()}\n\nOptions\n\n-t\n\nThe time-out.\n\n{(SENTENCE * 6).strip()}\n\n"
+        "| a | b |\n\n- one thing\n- inner\n- two\n\n    x = 1\n      y = 2"
+    )
+    assert [mark.title for mark in found.document.headings] == ["Manual", "Options"]
+
+
 async def test_pdf_is_read_with_pages_and_headings(parsers: Parsers) -> None:
     found = await parsers.parse(_job("a.pdf", _pdf(SENTENCE * 4, SENTENCE * 5)))
     assert isinstance(found, Parsed)
