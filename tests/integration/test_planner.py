@@ -1,4 +1,4 @@
-"""The planner on a real database: a goal's whole way, with agents played by the test. No broker: the relay is caught."""
+"""The planner on a real database: a goal's whole way, agents played by the test. No broker: the relay is caught."""
 
 import asyncio
 import json

@@ -8,16 +8,13 @@ import pytest
 from services.watchdog.rabbitmq_server import find_server
 from tests.e2e.process.mesh import Mesh
 
-SLOW = {"latency_s": 1.5, "token_s": 0.0}
-"""The scripted engine answers as the extractive one does, but late: time enough to kill somebody who waits for it."""
-
 
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     if find_server() is None:
         pytest.skip("no rabbitmq-server on this machine (infra/setup --broker installs it)")
     mesh = Mesh(tmp_path_factory.mktemp("mesh") / "home")
-    mesh.play(**SLOW)
+    mesh.play(latency_s=1)
     mesh.up()
     yield mesh
     mesh.down()

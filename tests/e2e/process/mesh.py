@@ -98,8 +98,9 @@ class Mesh:
 
         wait_until(again, deadline_s=90, what=f"{service} is back")
 
-    def play(self, **script: Any) -> None:
-        self.script.write_text(json.dumps(script))
+    def play(self, *, latency_s: float) -> None:
+        """From now on the scripted engine takes this long for a call; only for plans it takes no time."""
+        self.script.write_text(json.dumps({"latency_s": latency_s, "answers": [{"purpose": "plan", "latency_s": 0}]}))
 
     def calls(self, goal_id: str) -> list[str]:
         """The model calls that the scripted engine made for a goal, as it wrote them down itself."""

@@ -128,7 +128,7 @@ def test_cancel_ends_a_goal(mesh: Mesh, shelf: str) -> None:
         assert mesh.warren("cancel", goal_id).returncode == 0
         asking.communicate(timeout=60)
         assert asking.returncode == 4
-    mesh.play(latency_s=1.5)
+    mesh.play(latency_s=1)
 
 
 def test_no_mesh_is_exit_code_5(mesh: Mesh) -> None:
