@@ -12,7 +12,7 @@ from collections import deque
 from services.watchdog.actions import Ending, Exited, Kill, Report, Start, Stop
 from services.watchdog.intensity import Intensity, Quarantine
 from services.watchdog.states import Desk, Life, Phase, Slot, Step, Why, last_reason
-from services.watchdog.tree import AutoShutdown, Child, Group, OnExhausted, Restart, Strategy
+from services.watchdog.tree import AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy
 
 
 class GroupRun:
@@ -228,7 +228,8 @@ class GroupRun:
             return True
         if slot.life is Life.DOWN:
             self._begin_start(slot, again=step.again)
-        return slot.life is Life.RUNNING
+        together = self.phase is Phase.STARTING and self.spec.boot is Boot.TOGETHER
+        return slot.life is Life.RUNNING or (together and slot.life is Life.STARTING)
 
     def _begin_start(self, slot: Slot, *, again: bool) -> None:
         slot.life, slot.failed = Life.STARTING, False

@@ -23,6 +23,16 @@ class Restart(StrEnum):
     TEMPORARY = "temporary"
 
 
+class Boot(StrEnum):
+    """How a group starts its children: each after the one before it is ready (OTP), or all at once, in that order.
+
+    At once is for children that wait for each other by themselves, as services wait for their broker.
+    """
+
+    IN_ORDER = "in_order"
+    TOGETHER = "together"
+
+
 class OnExhausted(StrEnum):
     """What a group does when its restart budget is spent."""
 
@@ -65,6 +75,7 @@ class Group:
     significant: bool = False
     on_exhausted: OnExhausted = OnExhausted.ESCALATE
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    boot: Boot = Boot.IN_ORDER
 
 
 def leaves(group: Group) -> Iterator[Child]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from services.watchdog.tree import AutoShutdown, Child, Group, OnExhausted, Restart, Strategy, replica
+from services.watchdog.tree import AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy, replica
 
 Path = tuple[str | int, ...]
 T = TypeVar("T", bound=StrEnum)
@@ -67,7 +67,7 @@ class _Reader:
 
     def group(self, table: Mapping[str, Any], path: Path, *, name: str) -> Group:
         known = {"group", "children", "strategy", "max_restarts", "period_s", "restart", "significant",
-                 "on_exhausted", "auto_shutdown"}  # fmt: skip
+                 "on_exhausted", "auto_shutdown", "boot"}  # fmt: skip
         self._known(table, known, path)
         read = _Fields(self, table, path)
         auto = read.choice("auto_shutdown", AutoShutdown, AutoShutdown.NEVER)
@@ -81,6 +81,7 @@ class _Reader:
             significant=read.boolean("significant", default=False),
             on_exhausted=read.choice("on_exhausted", OnExhausted, OnExhausted.ESCALATE),
             auto_shutdown=auto,
+            boot=read.choice("boot", Boot, Boot.IN_ORDER),
         )
         if not group.children:
             raise self.error((*path, "children"), "a group needs at least one child")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.watchdog.tree import AutoShutdown, Group, Restart, Strategy
+from services.watchdog.tree import AutoShutdown, Boot, Group, Restart, Strategy
 from tests.unit.watchdog.fake_engine import FakeEngine, child, mesh
 
 
@@ -15,6 +15,15 @@ def test_boot_starts_from_left_to_right_and_waits_for_each():
     assert engine.calls == ["start planner", "start researcher"]
     engine.ready("researcher")
     assert engine.calls[2:] == ["start writer", "start memory"]
+
+
+def test_boot_together_starts_all_without_waiting_and_a_failed_start_is_tried_again():
+    engine = FakeEngine(replace(mesh(), boot=Boot.TOGETHER))
+    engine.slow.update({"planner", "researcher"})
+    engine.perform(engine.supervisor.boot(engine.now))
+    assert engine.calls == ["start planner", "start researcher", "start writer", "start memory"]
+    engine.crash("researcher")
+    assert engine.calls[4:] == ["start researcher"]
 
 
 def test_tv1_one_for_one_restarts_only_the_child_that_crashed():
