@@ -6,21 +6,18 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.planner.handlers import Handlers
+from services.planner.handlers import Handlers, refuse
 from services.planner.parking import Parking
 from services.planner.queries import Queries
 from services.planner.settings import Settings
 from services.planner.store import TABLES, Goals
 from shared.contracts.dead_letters import ListDeadLetters, ShowDeadLetter
 from shared.contracts.generation import EngineDescribed, Generated
-from shared.contracts.goals import CancelGoal, EventsSince, GoalEnded, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
+from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.library import CorporaOpened
-from shared.contracts.message import Done, Message, Refused
+from shared.contracts.message import Done, Refused
 from shared.contracts.steps import AgentAnnounced, ClaimStep, RenewStep, StepFinished
 from shared.contracts.supervision import ChildDied
-from shared.errors import Rejected
-from shared.messaging.consume import refused
-from shared.messaging.envelope import Envelope
 from shared.messaging.topology import DEAD_LETTERS, PLANNER
 from shared.runtime.service import Service
 
@@ -75,12 +72,6 @@ async def _purge(service: Service, settings: Settings, clock: Callable[[], datet
         async with service.database.unit() as unit:
             await Goals(unit.connection).purge(clock() - settings.kept)
         await asyncio.sleep(PURGE_S)
-
-
-def refuse(error: Rejected, envelope: Envelope) -> Message:
-    """A goal that is refused gets the same kind of final answer as any other goal."""
-    is_goal = envelope.type == SubmitGoal.type_name() or envelope.routing_key == SubmitGoal.key()
-    return GoalEnded(goal_id=None, status="refused", reason=error.reason) if is_goal else refused(error)
 
 
 async def _ignore(*_: object) -> None:

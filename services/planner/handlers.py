@@ -11,12 +11,13 @@ from services.planner.progress import Progress
 from services.planner.prompt import MAX_ATTEMPTS, plan_request, read_plan
 from services.planner.settings import Settings
 from shared.contracts.generation import EngineDescribed, Generated
-from shared.contracts.goals import ENDED, CancelGoal, SubmitGoal
+from shared.contracts.goals import ENDED, CancelGoal, GoalEnded, SubmitGoal
 from shared.contracts.library import CorporaOpened
-from shared.contracts.message import Done, Refused
+from shared.contracts.message import Done, Message, Refused
 from shared.contracts.steps import ClaimStep, RenewStep, StepClaimed, StepFinished
 from shared.contracts.supervision import ChildDied
 from shared.errors import NotAllowed, Rejected
+from shared.messaging.consume import refused
 from shared.messaging.database import Unit
 from shared.messaging.envelope import Envelope, reply_allowed
 from shared.messaging.ids import goal_id_for
@@ -246,3 +247,10 @@ def _requester(message: SubmitGoal, envelope: Envelope) -> dict[str, str]:
         )
     known = {"message_id": envelope.message_id, "reply_to": reply_to, "correlation_id": envelope.correlation_id}
     return {name: value for name, value in known.items() if value}
+
+
+def refuse(error: Rejected, envelope: Envelope) -> Message:
+    """A goal that is refused gets the same kind of final answer as any other goal."""
+    kind = f"{SubmitGoal.name}."
+    is_goal = envelope.type.startswith(kind) or envelope.routing_key.startswith(f"cmd.{SubmitGoal.owner}.{kind}")
+    return GoalEnded(goal_id=None, status="refused", reason=error.reason) if is_goal else refused(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from services.planner.handlers import Handlers
+from services.planner.handlers import Handlers, refuse
 from services.planner.progress import Progress
 from services.planner.store import Parked
 from shared.contracts.dead_letters import (
@@ -21,10 +21,10 @@ from shared.contracts.dead_letters import (
 )
 from shared.contracts.goals import ENDED
 from shared.contracts.steps import RunStep, StepFinished, StepResult
-from shared.errors import Rejected
+from shared.errors import NotDecodable, Rejected
 from shared.messaging.consume import decode
 from shared.messaging.database import Database, Unit
-from shared.messaging.envelope import ORIGIN_QUEUE, REASON, TRACE, Envelope
+from shared.messaging.envelope import ORIGIN_QUEUE, REASON, TRACE, Envelope, reply_allowed
 from shared.messaging.ids import derived_id
 
 log = structlog.get_logger()
@@ -50,7 +50,14 @@ class Parking:
             if await Parked(unit.connection).add(row):
                 log.warning("message_parked", id=row["id"], reason=row["reason"], queue=row["queue"])
                 unit.publish(MessageParked(dead_letter=_letter(row, self.clock())), subject=row["goal_id"] or "-")
+                if _never_arrived(envelope):
+                    self._answer(unit, row, envelope)
                 await self._tell_goal(unit, row, body)
+
+    def _answer(self, unit: Unit, row: dict[str, Any], envelope: Envelope) -> None:
+        """No consumer saw this message, so none has refused it: whoever waits for an answer gets it from us."""
+        if envelope.reply_to and reply_allowed(envelope.reply_to, envelope.user_id):
+            unit.publish(refuse(NotDecodable(row["reason"], field="routing_key"), envelope), to=envelope)
 
     async def _tell_goal(self, unit: Unit, row: dict[str, Any], body: bytes) -> None:
         progress = self.handlers.progress(unit)
@@ -130,6 +137,10 @@ def _why(envelope: Envelope) -> tuple[str, str]:
         said, queue = str(deaths[0].get("reason")), str(deaths[0].get("queue"))
         return (_KILLED if said == "delivery_limit" else f"dead-lettered by the broker: {said}"), queue
     return f"nobody listens on {envelope.routing_key}", envelope.routing_key or "-"
+
+
+def _never_arrived(envelope: Envelope) -> bool:
+    return ORIGIN_QUEUE not in envelope.headers and "x-death" not in envelope.headers
 
 
 def _letter(row: Any, now: datetime) -> DeadLetter:

@@ -137,7 +137,7 @@ def _be(subject: str) -> str:
 def _asked_together(goal: str) -> list[str]:
     """How does X work and why does it need Y? A later part that leans on the first ("it") takes it along."""
     parts = [part.strip(" ,") for part in _AND_ASKING.split(goal.rstrip(" ?.!"))]
-    if len(parts) < 2 or not re.match(_ASKING, parts[0], re.I) or any(len(p.split()) < 3 for p in parts):
+    if len(parts) < 2 or not re.match(_ASKING, parts[0], re.I) or len(parts[0].split()) < 3:
         return []
     first = parts[0] + "?"
     return [first, *(_with_subject(part, first) for part in parts[1:])]

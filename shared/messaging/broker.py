@@ -125,7 +125,7 @@ class Link:
         Raises Rejected when a mandatory message has nowhere to go, Retryable when the broker does not confirm in time.
         May publish twice (with the same message id) when a connection breaks before its confirm.
         """
-        deadline = time.monotonic() + self.publish_timeout_s
+        deadline, pause_s = time.monotonic() + self.publish_timeout_s, 0.05
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -139,7 +139,8 @@ class Link:
                 raise Rejected(f"nobody listens on {out.exchange or 'queue'} {out.routing_key}") from None
             except (*_LOST, DeliveryError, TimeoutError) as error:
                 log.debug("publish_again", key=out.routing_key, reason=str(error) or type(error).__name__)
-                await self._wait_until_up(deadline)
+                await self._wait_until_up(deadline, pause_s)
+                pause_s = min(1.0, pause_s * 2)
 
     async def _publish(self, out: Outgoing) -> None:
         await self._broker.publish(
@@ -159,8 +160,8 @@ class Link:
             user_id=self.user,
         )
 
-    async def _wait_until_up(self, deadline: float) -> None:
-        await asyncio.sleep(0.05)
+    async def _wait_until_up(self, deadline: float, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
 

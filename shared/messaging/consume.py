@@ -95,11 +95,16 @@ class Consumer:
             await self.reply(reply, envelope)
 
     async def _refuse(self, delivery: Delivery, error: Rejected) -> None:
+        """A question that is refused has its answer: only work that nobody will do is worth keeping."""
         envelope = delivery.envelope
         log.warning("message_rejected", reason=error.reason, field=error.field, type=envelope.type)
-        if envelope.reply_to and reply_allowed(envelope.reply_to, envelope.user_id):
+        answered = bool(envelope.reply_to and reply_allowed(envelope.reply_to, envelope.user_id))
+        if answered:
             await self.reply(self._refusal(error, envelope), envelope)
-        await delivery.dead_letter(error.reason)
+        if answered and (envelope.type or _type_of_key(envelope.routing_key)).startswith(_QUESTIONS):
+            await delivery.ack()
+        else:
+            await delivery.dead_letter(error.reason)
 
     def _refusal(self, error: Rejected, envelope: Envelope) -> Message:
         return self.refusal(error, envelope) if self.refusal else refused(error)
@@ -153,6 +158,7 @@ def _nobody_waits(message: Message, envelope: Envelope) -> bool:
     return envelope.deadline is not None and time.time() > envelope.deadline and message.name.startswith(_QUESTIONS)
 
 
+# Contracts that only ask; nothing is lost when nobody answers.
 _QUESTIONS = ("list_", "show_", "read_", "search", "recall", "events_since", "describe_", "preview_")
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.contracts.message import Message
-from shared.errors import ConfigurationError, Retryable, WarrenError
+from shared.errors import ConfigurationError, Deferred, Retryable, WarrenError
 from shared.messaging import outbox
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id
@@ -176,14 +176,15 @@ class Database:
                     await self._run_job(connection, job)
                 await outbox.forget_rows(connection, self.messaging, self.relay.take_sent())
         except DBAPIError as error:
-            if len(batch) > 1:  # one of them spoils the commit of all: find out which, one by one
+            if len(batch) > 1 and not _is_outage(error):  # one spoils the commit of all: find out which
                 for job in batch:
                     await self._commit([_Job(job.work, job.envelope, job.once, job.done)])
                 return
-            batch[0].error = Retryable(f"the database refused: {error.orig}")
+            for job in batch:
+                job.error = _away(error) if _is_outage(error) else Retryable(f"the database refused: {error.orig}")
         except Exception as error:
             for job in batch:
-                job.error = error
+                job.error = _away(error) if _is_outage(error) else error
         self._committed([(job.unit, job.stored) for job in batch if job.unit and not job.error])
         for job in batch:
             _resolve(job)
@@ -257,6 +258,19 @@ def _resolve(job: _Job) -> None:
         job.done.set_exception(job.error)
     else:
         job.done.set_exception(WarrenError(str(job.error)))
+
+
+def _is_outage(error: Exception) -> bool:
+    """The database is away, as opposed to: it refused what it was asked."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error.orig, OSError)
+    # The driver's own errors while connecting (starting up, shutting down, too many clients) arrive unwrapped.
+    return isinstance(error, OSError) or type(error).__module__.startswith("asyncpg")
+
+
+def _away(error: Exception) -> Deferred:
+    """No message is to blame for an outage, so no attempt is counted."""
+    return Deferred(f"the database is away: {error}")
 
 
 _ticks = iter(range(2**62))

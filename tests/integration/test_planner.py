@@ -175,7 +175,9 @@ async def test_a_models_wrong_plan_is_asked_again_twice_and_then_replaced(planne
 async def test_a_models_plan_runs_in_the_order_of_its_dependencies(planner: Planner) -> None:
     goal_id = await planner.goal()
     await planner.engine(goal_id, "ollama/small")
-    plan = {"steps": [{"id": "b", "question": "second", "depends_on": ["a"]}, {"id": "a", "question": "first"}]}
+    plan = {
+        "steps": [{"id": "b", "question": "second lease", "depends_on": ["a"]}, {"id": "a", "question": "first lease"}]
+    }
     call = CallKey(goal_id=goal_id, step="plan", purpose="plan")
     generated = Generated(call=call, finish="stop", text=json.dumps(plan), engine="ollama/small")
     await planner.hear(generated, planner.handlers.on_generated)

@@ -115,3 +115,7 @@ def test_a_models_plan_about_the_goal_is_taken():
     steps, wrong = read_plan(plan_of("What are quorum queues?", "What are classic queues?"), goal=GOAL, max_steps=12)
     assert wrong is None
     assert [step.question for step in steps] == ["What are quorum queues?", "What are classic queues?"]
+
+
+def test_a_short_afterthought_keeps_the_question_it_belongs_to() -> None:
+    assert questions("How do apples and pears differ, and why?")[-1] == "Why? (How do apples and pears differ?)"
