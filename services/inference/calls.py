@@ -118,14 +118,14 @@ class Calls:
             await self.ledger.stop(unit.connection, goal_id, owner=self.owner)
 
     async def release_owner(self, owner: str) -> None:
-        """An instance died: its calls wait again."""
+        """An instance died: its calls wait again. If that was our predecessor, ours go on."""
         if owner != self.owner:
-            await self._release(owner=owner)
+            await self._release(owner=owner, spare=self.owner)
             self.wake()
 
-    async def _release(self, *, owner: str | None = None) -> None:
+    async def _release(self, *, owner: str | None = None, spare: str | None = None) -> None:
         async with self.database.unit() as unit:
-            freed = await self.ledger.release(unit.connection, now=self.clock(), owner=owner)
+            freed = await self.ledger.release(unit.connection, now=self.clock(), owner=owner, spare=spare)
         if freed:
             log.info("calls_released", calls=freed, owner=owner)
 

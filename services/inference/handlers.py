@@ -74,4 +74,4 @@ class Inference:
 
     async def on_child_died(self, message: ChildDied, _: Envelope) -> None:
         if message.service == "inference":
-            await self.calls.release_owner(message.instance)
+            await self.calls.release_owner(message.holder)

@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.inference.generation import Entry, call_id, request_hash
 from shared.contracts.generation import Generate, Generated
+from shared.messaging.columns import is_worker
 from shared.messaging.envelope import Envelope
 
 TABLES = MetaData()
@@ -172,11 +173,16 @@ class Ledger:
         await connection.execute(delete(waiters).where(waiters.c.call == claim.id))
         return found
 
-    async def release(self, connection: AsyncConnection, *, now: datetime, owner: str | None = None) -> int:
-        """Calls whose lease is over, and those of a dead owner (`*`: of all), wait again. Returns how many."""
+    async def release(
+        self, connection: AsyncConnection, *, now: datetime, owner: str | None = None, spare: str | None = None
+    ) -> int:
+        """Calls whose lease is over, and those of a dead owner (`*`: of all; but never of `spare`), wait again. Returns
+        how many."""
         lost = generations.c.lease_until < now
-        if owner is not None:
-            lost = or_(lost, generations.c.owner == owner) if owner != "*" else generations.c.owner.is_not(None)
+        if owner == "*":
+            lost = generations.c.owner.is_not(None)
+        elif owner is not None:
+            lost = or_(lost, and_(is_worker(generations.c.owner, owner), generations.c.owner != spare))
         freed = await connection.execute(
             update(generations)
             .where(generations.c.state == "running", lost)

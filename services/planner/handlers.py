@@ -193,7 +193,7 @@ class Handlers:
     async def on_child_died(self, message: ChildDied, unit: Unit) -> None:
         """Ends the leases of a worker that is dead for certain: its redelivered steps need not wait for them."""
         progress = self.progress(unit)
-        for step in await progress.goals.held_by(message.instance):
+        for step in await progress.goals.held_by(message.holder):
             await progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
 
     async def on_cancel_goal(self, message: CancelGoal, unit: Unit) -> Done:

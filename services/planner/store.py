@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.planner.goal import Goal, Step
 from shared.contracts.goals import ENDED, GoalEvent
-from shared.messaging.columns import UTCDateTime
+from shared.messaging.columns import UTCDateTime, is_worker
 
 TABLES = MetaData()
 _GOAL, _STEP = TypeAdapter(Goal), TypeAdapter(Step)
@@ -124,8 +124,8 @@ class Goals:
         )
 
     async def held_by(self, worker: str) -> list[Step]:
-        """Running steps whose lease this worker holds."""
-        query = select(steps.c.body).where(steps.c.worker == worker, steps.c.state == "running")
+        """Running steps whose lease this worker holds, or one whose name begins with `<worker>-`."""
+        query = select(steps.c.body).where(is_worker(steps.c.worker, worker), steps.c.state == "running")
         return [_STEP.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
 
     async def lapsed(self, before: datetime) -> list[Step]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.watchdog.actions import Report
+from services.watchdog.engine import Whereabouts
 from services.watchdog.supervision import Status
 from shared.contracts.supervision import ChildDied
 from shared.errors import Retryable
@@ -20,8 +21,10 @@ log = structlog.get_logger()
 
 @dataclass
 class Announcements:
-    """`hear` takes what the watch reports; `run` publishes it, each once confirmed, in order."""
+    """`hear` takes what the watch reports; `run` publishes it, each once confirmed, in order. `whereabouts`: the
+    engine's, of a child by its id, living or dead."""
 
+    whereabouts: Callable[[str], Whereabouts]
     _waiting: deque[ChildDied] = field(default_factory=lambda: deque(maxlen=1000))
     _some: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -33,11 +36,17 @@ class Announcements:
             ChildDied(
                 service=status.child.service,
                 instance=status.child.id,
+                worker=self._worker(status),
                 reason=report.reason,
                 restarts=status.restarts,
             )
         )
         self._some.set()
+
+    def _worker(self, status: Status) -> str:
+        """A process is told its name by us; in a container it takes the host's, which is the container's short id."""
+        container = self.whereabouts(status.child.id).container
+        return f"{status.child.service}-{container}" if container else status.child.id
 
     async def run(self, publish: Callable[[ChildDied], Awaitable[None]]) -> None:
         """Until cancelled. An event may be published twice: its receivers only let go of what is gone anyway."""

@@ -70,7 +70,7 @@ def build(settings: Settings) -> Mesh:
         keeper_pid = os.getppid()
         keeper = process_table.identity(keeper_pid)
         engine = ProcessEngine(settings.home, launches, keeper, settings.keeper_fd)
-    announcements = Announcements()
+    announcements = Announcements(engine.whereabouts)
     liveness = Liveness(silence_s=settings.silence.total_seconds())
     watch = Watch(Supervisor(tree), engine, settings.home, keeper, liveness, announcements.hear)
     return Mesh(settings, watch, lambda: _service(settings, watch, announcements), keeper_pid)

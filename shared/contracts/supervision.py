@@ -60,5 +60,13 @@ class ChildDied(Event, owner="watchdog", name="child_died"):
 
     service: str
     instance: str
+    worker: str | None = None
+    """What its process called itself, or how that name began (in containers it goes on with `-` and its pid); None when
+    that is the instance."""
     reason: str
     restarts: int = 0
+
+    @property
+    def holder(self) -> str:
+        """Whose leases it ends."""
+        return self.worker or self.instance

@@ -218,6 +218,21 @@ async def test_what_a_dead_instance_left_is_run_again(url: str, tmp_path: Path) 
     assert calls_of(script) == 1
 
 
+async def test_a_death_frees_the_calls_of_that_container_but_not_of_its_successor(url: str) -> None:
+    owners = ("inference-0ab-6", "inference-0ab-7", "inference-0abc-6")
+    until = _now() + timedelta(hours=1)
+    async with mesh(url, run=False) as one:
+        for n in range(len(owners)):
+            await one.ask(fresh(step=f"s{n}"))
+        ledger = one.calls.ledger
+        async with one.database.unit() as unit:
+            ids = [row.id for row in await ledger.waiting(unit.connection)]
+            for call, owner in zip(ids, owners, strict=True):
+                assert await ledger.claim(unit.connection, call, owner=owner, until=until)
+            assert await ledger.release(unit.connection, now=_now(), owner="inference-0ab", spare=owners[1]) == 1
+            assert [row.id for row in await ledger.waiting(unit.connection)] == ids[:1]
+
+
 async def test_a_late_result_is_dropped(url: str) -> None:
     request = fresh()
     async with mesh(url, run=False) as one:

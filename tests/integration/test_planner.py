@@ -21,6 +21,7 @@ from shared.contracts.library import CorporaOpened
 from shared.contracts.message import Message
 from shared.contracts.report import WrittenReport
 from shared.contracts.steps import ClaimStep, RenewStep, RunStep, StepFinished, StepResult
+from shared.contracts.supervision import ChildDied
 from shared.errors import Rejected
 from shared.messaging.database import Database
 from shared.messaging.envelope import Envelope, Outgoing
@@ -147,6 +148,30 @@ async def test_a_living_lease_is_respected_and_a_lapsed_one_taken_over(planner: 
     planner.clock[0] += planner.handlers.settings.lease + timedelta(seconds=1)
     await planner.hear(claim, planner.handlers.on_claim_step, reply_to="client.b")
     assert [c.verdict for c in planner.of(CONTRACTS["step_claimed.v1"])] == ["held", "granted"]
+
+
+@pytest.mark.parametrize(
+    ("worker", "dead", "verdict"),
+    [
+        ("researcher-1", {"instance": "researcher-1"}, "granted"),
+        ("researcher-12", {"instance": "researcher-1"}, "held"),
+        ("researcher-0ab-7", {"instance": "researcher-1", "worker": "researcher-0ab"}, "granted"),
+        ("researcher-0abc-7", {"instance": "researcher-1", "worker": "researcher-0ab"}, "held"),
+        ("researcher-0ab-7", {"instance": "researcher-1", "worker": "researcher-0_b"}, "held"),
+    ],
+)
+async def test_a_death_ends_the_leases_of_that_worker_and_no_others(
+    planner: Planner, worker: str, dead: dict[str, str], verdict: str
+) -> None:
+    await planner.engine(await planner.goal())
+    (step,) = planner.of(RunStep)
+    claim = ClaimStep(goal_id=step.goal_id, run=1, step=step.step, worker=worker)
+    await planner.hear(claim, planner.handlers.on_claim_step, reply_to="client.a")
+    died = ChildDied(service="researcher", reason="exit code 137", **dead)
+    await planner.hear(died, planner.handlers.on_child_died)
+    claim = ClaimStep(goal_id=step.goal_id, run=1, step=step.step, worker="researcher-new")
+    await planner.hear(claim, planner.handlers.on_claim_step, reply_to="client.b")
+    assert planner.of(CONTRACTS["step_claimed.v1"])[-1].verdict == verdict
 
 
 async def test_a_corpus_that_does_not_exist_fails_the_goal_and_says_which_do(planner: Planner) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from services.watchdog.actions import Ending, Exited, Report
 from services.watchdog.announcements import Announcements
-from services.watchdog.engine import Adopted
+from services.watchdog.engine import Adopted, Whereabouts
 from services.watchdog.handlers import Handlers
 from services.watchdog.supervision import Status, Supervisor
 from services.watchdog.tree import Child, Group, OnExhausted
@@ -26,6 +26,7 @@ from shared.contracts.supervision import (
     StopService,
 )
 from shared.messaging.envelope import Envelope
+from shared.runtime.settings import MeshSettings
 from tests.unit.watchdog.memory_engine import MemoryEngine
 
 ENVELOPE = Envelope(queue="watchdog.v1", message_id="1", type="", routing_key="")
@@ -44,7 +45,7 @@ class Room:
     """A running watch, and a way to wait for what it says."""
 
     def __init__(self, home: Path, engine: MemoryEngine, keeper: str = "keeper-1") -> None:
-        self.engine, self.announcements = engine, Announcements()
+        self.engine, self.announcements = engine, Announcements(engine.whereabouts)
         self.watch = Watch(Supervisor(tree()), engine, home, keeper, on_report=self.hear)
         self.handlers = Handlers(self.watch)
         self.task = asyncio.create_task(self.watch.run())
@@ -92,11 +93,28 @@ async def test_kill_takes_the_oldest_and_it_is_restarted_and_announced(room: Roo
     await room.until(lambda: room.engine.calls == ["kill researcher-1", "start researcher-1"])
     await room.until(lambda: room.states()["researcher-1"] == "running")
     assert room.engine.running["researcher-2"] == before["researcher-2"]
+    event = await announced(room.announcements)
+    assert (event.service, event.instance, event.reason) == ("researcher", "researcher-1", "killed by SIGKILL")
+    assert event.worker == "researcher-1"
+
+
+async def announced(announcements: Announcements) -> ChildDied:
     published: asyncio.Queue[ChildDied] = asyncio.Queue()
-    announcing = asyncio.create_task(room.announcements.run(published.put))
+    announcing = asyncio.create_task(announcements.run(published.put))
     event = await asyncio.wait_for(published.get(), 5)
     announcing.cancel()
-    assert (event.service, event.instance, event.reason) == ("researcher", "researcher-1", "killed by SIGKILL")
+    return event
+
+
+async def test_a_dead_container_is_announced_under_the_name_that_its_process_took(monkeypatch: pytest.MonkeyPatch):
+    announcements = Announcements(lambda child: Whereabouts(container="0123456789ab"))
+    status = Status(Child("researcher-2", "researcher"), "starting", 1, 4, "", "researcher")
+    announcements.hear(Report("child_terminated", "researcher-2", "exit code 137"), status)
+    event = await announced(announcements)
+    assert (event.instance, event.worker) == ("researcher-2", "researcher-0123456789ab")
+    monkeypatch.setattr("socket.gethostname", lambda: "0123456789ab")
+    monkeypatch.delenv("WARREN_INSTANCE", raising=False)
+    assert MeshSettings().instance_of("researcher").startswith(f"{event.worker}-")
 
 
 async def test_scale_adds_the_lowest_free_number_and_takes_the_last(room: Room):
