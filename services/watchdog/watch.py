@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -123,7 +124,8 @@ class Watch:
     def rows(self) -> list[dict[str, Any]]:
         """The children as `warren ps --json` prints them; `started_at` in seconds since the epoch."""
         beats = self.engine.beats()
-        own = {"service": "watchdog", "instance": "watchdog-1", "pid": os.getpid(), "state": "running"}
+        own: dict[str, Any] = {"service": "watchdog", "instance": "watchdog-1", "state": "running"}
+        own |= {"container": socket.gethostname()} if self.engine.mode == "docker" else {"pid": os.getpid()}
         own |= {"restarts": self.restarts, "started_at": self.born, "uptime_s": round(time.time() - self.born, 1)}
         return [*(_row(one, self.engine, beats) for one in self.supervisor.statuses(self.clock())), own]
 

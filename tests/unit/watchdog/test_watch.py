@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -139,6 +140,14 @@ async def test_the_children_are_listed_and_written_down(room: Room, tmp_path: Pa
     rows = json.loads((tmp_path / "run" / "children.json").read_text())
     assert [row["state"] for row in rows] == ["running"] * 4
     assert {"service", "instance", "pid", "state", "restarts", "uptime_s"} <= set(rows[0])
+
+
+async def test_the_watchdog_lists_itself_by_its_pid_or_its_container(room: Room, monkeypatch: pytest.MonkeyPatch):
+    assert room.watch.rows()[-1]["pid"] == os.getpid()
+    monkeypatch.setattr("socket.gethostname", lambda: "0123456789ab")
+    room.engine.mode = "docker"
+    row = room.watch.rows()[-1]
+    assert (row["instance"], row["container"], "pid" in row) == ("watchdog-1", "0123456789ab", False)
 
 
 async def test_a_program_that_cannot_be_started_is_quarantined(tmp_path: Path):
