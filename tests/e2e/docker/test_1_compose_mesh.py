@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from aio_pika import Message, connect
 from aiormq.exceptions import ChannelAccessRefused
 
+from tests.e2e import folder
 from tests.e2e.docker.conftest import CORPUS
 from tests.e2e.docker.stack import ROOT, SERVICES, Stack, citations_that_fail, docker, free_port
 
@@ -33,6 +35,14 @@ def test_researchers_are_three_and_each_is_seen_by_ps(stack: Stack):
     assert len([child for child in running if child["service"] == "researcher"]) == 3
     assert {child["service"] for child in running} >= set(SERVICES) - {"watchdog"}
     assert all(child["container"] for child in running if child["service"] != "watchdog")
+
+
+def test_a_folder_of_a_thousand_files_answers_with_verified_citations(stack: Stack, tmp_path: Path):
+    folder.make(tmp_path, files=1000, seed=11)
+    asked = ("ask", folder.QUESTION, "--corpus", str(tmp_path), "--engine", "extractive")
+    report = stack.json(*asked, timeout_s=400)
+    assert "47 metres" in report["report"]
+    assert citations_that_fail(stack.bundle(report["goal_id"])) == []
 
 
 async def test_any_amqp_client_can_publish_a_goal_and_gets_one_answer(stack: Stack):
