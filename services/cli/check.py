@@ -91,14 +91,8 @@ def _sentences(bundle: Bundle) -> Iterator[SentenceCheck]:
     for cited in cited_sentences(bundle.report.report, by_number):
         if cited.ids:
             numbers = tuple(int(n) for n in cited.ids)
-            yield SentenceCheck(cited.text, numbers, _reason(cited.text, [by_number[n].quote for n in cited.ids]))
-
-
-def _reason(sentence: str, quotes: Sequence[str]) -> str | None:
-    """A sentence holds if one of its quotes supports it alone, or all of them do together."""
-    if any(supports(sentence, [quote]).holds for quote in quotes):
-        return None
-    return supports(sentence, quotes).reason
+            verdict = supports(cited.text, [by_number[n].quote for n in cited.ids])
+            yield SentenceCheck(cited.text, numbers, verdict.reason)
 
 
 def _marks(numbers: Sequence[int]) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from services.researcher.question import names
 from shared.contracts.citing import cited_sentences
-from shared.contracts.clauses import unsaid
 from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, supports
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs
@@ -227,7 +226,7 @@ def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
             covered |= new
     items = [_evidence(passages[n], spans[n]) for n in sorted(spans)]
     quotes = [item.quote for item in items]
-    return items if items and supports(claim, quotes).holds and not unsaid(claim, quotes) else []
+    return items if items and supports(claim, quotes).holds else []
 
 
 def _nearest(claim: str, text: str) -> tuple[int, int] | None:

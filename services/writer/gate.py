@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.contracts.citing import CitedSentence, cited_sentences
-from shared.contracts.clauses import unsaid
 from shared.contracts.evidence import Evidence, evidence_id, supports
 from shared.contracts.report import Removed
 from shared.contracts.sentences import sentences as sentences_of
@@ -115,10 +114,11 @@ def verdict_on(sentence: CitedSentence, archive: Archive) -> Claim | Failure:
         return Failure(sentence.text, (), _cites_nothing(sentence))
     quotes = {i: archive.standing[i].quote for i in standing}
     together = supports(sentence.text, list(quotes.values()))
-    reason = together.reason if not together.holds else unsaid(sentence.text, list(quotes.values()))
-    if reason:
-        return Failure(sentence.text, standing, f"not supported by what it cites: {reason}")
-    return Claim(sentence.text, needed(sentence.text, quotes))
+    if not together.holds:
+        return Failure(sentence.text, standing, f"not supported by what it cites: {together.reason}")
+    kept = needed(sentence.text, quotes)
+    holds = kept == standing or supports(sentence.text, [quotes[i] for i in kept]).holds
+    return Claim(sentence.text, kept if holds else standing)
 
 
 def needed(text: str, quotes: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
-"""Clauses: what was added to a true statement with an "and". `supports` looks at a sentence as a whole. Pure."""
+"""Clauses: what was added to a true statement with an "and". A part of `support.py`'s judgement. Pure."""
 
 import re
 from collections.abc import Sequence
 
-from shared.contracts.support import best_units
+from shared.contracts.reading import coverage, plain, read
 from shared.contracts.words import content_words
 
 UNSAID = 0.34
@@ -16,8 +16,9 @@ _CLAUSE = re.compile(rf"[,;:]\s+|\s+(?:{_JOINING})\s+", re.I)
 
 def unsaid(sentence: str, quotes: Sequence[str]) -> str | None:
     """Why not: the clause of the sentence that the quotes, taken together, say nothing of; None when there is none."""
-    everything = " ".join(quotes)
+    everything = frozenset(content_words(" ".join(quotes)))
     for clause in _CLAUSE.split(sentence):
-        if len(set(content_words(clause))) >= WORTH_CHECKING and best_units(clause, [everything])[0] < UNSAID:
+        reading = read(plain(clause))
+        if len(reading.pool) >= WORTH_CHECKING and coverage(reading, everything) < UNSAID:
             return f'the quotes say nothing of "{clause.strip()[:100]}"'
     return None

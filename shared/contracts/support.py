@@ -1,14 +1,15 @@
 """Does a quote support a sentence? Deterministic, and stricter than shared words: see the list of checks below.
 
-A sentence stands if it is a sentence of its quotes word for word; or if its quotes cover its content words and it
-agrees with them in numbers and units, names, negations, opposites, order of what is compared, and hedges. It rather
-refuses a good paraphrase than lets a turned one pass.
+A sentence stands if it is a sentence of its quotes word for word; or if its quotes cover its content words, say
+something of each of its clauses, and it agrees with them in numbers and units, names, negations, opposites, order of
+what is compared, and hedges. It rather refuses a good paraphrase than lets a turned one pass.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from shared.contracts.clauses import unsaid
 from shared.contracts.edits import is_near, turned
 from shared.contracts.meaning import CONVERSE, HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
 from shared.contracts.ordering import swapped
@@ -34,7 +35,10 @@ class Verdict:
 
 
 def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
-    """Do these quotes, taken together, support this sentence? Never raises; the same input gives the same verdict."""
+    """Do these quotes, taken together, support this sentence? Never raises; the same input gives the same verdict.
+
+    The one judgement of all: of researcher, gate and `warren verify`.
+    """
     claim_text = plain(sentence)
     units = [plain(unit.text) for quote in quotes for unit in sentences(quote)]
     if _verbatim(claim_text, units, quotes):
@@ -49,6 +53,7 @@ def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
     reason = _numbers(claim, readings) or _names(claim, readings, everything)
     if reason is None and (share := coverage(claim, everything)) < MIN_COVERAGE:
         reason = f"the quotes have only {share:.0%} of its words"
+    reason = reason or unsaid(claim_text, quotes)
     return Verdict(False, reason) if reason else _meaning(claim, readings)
 
 

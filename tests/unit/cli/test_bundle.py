@@ -108,6 +108,7 @@ def test_a_source_that_is_missing_is_found(tmp_path: Path) -> None:
         (REPORT.replace("[1].", "[1][7]."), "[7] is cited in the report, but there is no such citation"),
         ("# Queues\n\nNothing is cited.\n", "[1] is a citation that the report never uses"),
         (REPORT.replace("several", "no"), "not supported by [1]"),
+        (REPORT.replace(" [1]", " and pigs can fly over the moon [1]"), 'say nothing of "pigs can fly over'),
         (REPORT.replace("keeps a copy on several nodes", "was invented in 1804 by Ada"), "not supported by [1]"),
     ],
 )

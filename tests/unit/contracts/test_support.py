@@ -59,6 +59,10 @@ def test_of_turned_sentences_at_least_19_in_20_are_refused() -> None:
             ["RabbitMQ stores messages on disk.", "Redis keeps messages in memory."],
         ),
         ("Die Warteschlange ist dauerhaft.", ["Die Warteschlange ist nicht dauerhaft."]),
+        (
+            "A quorum queue keeps a copy on several nodes and pigs can fly over the moon.",
+            ["A quorum queue keeps a copy on several nodes."],
+        ),
         ("", ["Anything at all."]),
         ("The queue is durable.", []),
     ],
