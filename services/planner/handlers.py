@@ -252,5 +252,5 @@ def _requester(message: SubmitGoal, envelope: Envelope) -> dict[str, str]:
 def refuse(error: Rejected, envelope: Envelope) -> Message:
     """A goal that is refused gets the same kind of final answer as any other goal."""
     kind = f"{SubmitGoal.name}."
-    is_goal = envelope.type.startswith(kind) or envelope.routing_key.startswith(f"cmd.{SubmitGoal.owner}.{kind}")
+    is_goal = envelope.type.startswith(kind) or f".{kind}" in envelope.routing_key
     return GoalEnded(goal_id=None, status="refused", reason=error.reason) if is_goal else refused(error)
