@@ -19,6 +19,14 @@ NEGATIONS = _set(
 )
 """Words as written in lower case; `n't` counts too."""
 
+LACKING = _set("without ohne sans sin")
+"""Negations of the noun phrase that follows them, and of nothing else: `faster without confirms` denies no `faster`."""
+INTO_PHRASE = _set(
+    """a an the any all some its their his her our your being be having ein eine einen einem einer der die das den dem
+    des un une le la les el los las ningún ninguna aucun aucune"""
+)
+"""Stop words that open such a phrase. Any other is the phrase itself (`them`), or what follows it (`is`)."""
+
 _OPPOSITES = """before/after earlier/later more/less more/fewer most/least increase/decrease increase/reduce
 raise/lower grow/shrink rise/fall rising/falling higher/lower high/low faster/slower fast/slow quicker/slower
 larger/smaller large/small bigger/smaller greater/smaller greater/less longer/shorter long/short stronger/weaker

@@ -3,9 +3,20 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
+from typing import NamedTuple
 
-from shared.contracts.meaning import ALIKE, NEGATIONS, OPPOSITES, SUFFIXES
+from shared.contracts.meaning import ALIKE, INTO_PHRASE, LACKING, NEGATIONS, OPPOSITES, SUFFIXES
 from shared.contracts.words import STOP_WORDS, words
+
+
+class Negation(NamedTuple):
+    """One negation of a sentence. `after`: what follows it (3 content words); `around`: these and the 3 before it;
+    `scope`: what it may turn into its opposite, which of `without` is its own noun phrase only."""
+
+    after: frozenset[str]
+    around: frozenset[str]
+    scope: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -17,8 +28,7 @@ class Reading:
     written: tuple[str, ...]
     cased: tuple[str, ...]
     pool: frozenset[str]
-    negated: tuple[tuple[frozenset[str], frozenset[str]], ...]
-    """Per negation: what follows it (3 content words), and what stands around it."""
+    negated: tuple[Negation, ...]
 
 
 @lru_cache(maxsize=4096)
@@ -37,7 +47,7 @@ def read(text: str) -> Reading:
     )
 
 
-def _negated(tokens: tuple[str, ...], written: tuple[str, ...]) -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
+def _negated(tokens: tuple[str, ...], written: tuple[str, ...]) -> tuple[Negation, ...]:
     found = []
     for at, word in enumerate(written):
         if word not in NEGATIONS and not word.endswith("n't"):
@@ -46,8 +56,16 @@ def _negated(tokens: tuple[str, ...], written: tuple[str, ...]) -> tuple[tuple[f
             continue
         after = [t for t in tokens[at + 1 :] if t not in STOP_WORDS and t not in NEGATIONS][:3]
         before = [t for t in tokens[:at] if t not in STOP_WORDS and t not in NEGATIONS][-3:]
-        found.append((frozenset(after or before[-2:]), frozenset(after + before)))
+        around = frozenset(after + before)
+        scope = _phrase(tokens[at + 1 :], written[at + 1 :]) if word in LACKING else around
+        found.append(Negation(frozenset(after or before[-2:]), around, scope))
     return tuple(found)
+
+
+def _phrase(tokens: tuple[str, ...], written: tuple[str, ...]) -> frozenset[str]:
+    """The content words up to the first stop word, articles and the like before them left out (at most three)."""
+    opening = len(list(takewhile(lambda word: word in INTO_PHRASE, written)))
+    return frozenset(list(takewhile(lambda token: token not in STOP_WORDS, tokens[opening:]))[:3])
 
 
 @lru_cache(maxsize=50_000)

@@ -184,8 +184,8 @@ def _opposite(claim: Reading, group: Sequence[Reading]) -> tuple[str, str] | Non
     said = {token for unit in group for token in unit.tokens}
     for token, others in ((t, OPPOSITES[t]) for t in claim.tokens if t in OPPOSITES and t not in CONVERSE):
         if token not in said and (turned := others & said) and not turned & set(claim.tokens):
-            negated = any(token in near for _, near in claim.negated)
-            if not negated and not any(t in near for t in turned for unit in group for _, near in unit.negated):
+            negated = any(token in negation.scope for negation in claim.negated)
+            if not negated and not any(t in n.scope for t in turned for unit in group for n in unit.negated):
                 return token, min(turned)
     for token in claim.pool - said:
         for prefix in PREFIXES:
@@ -199,12 +199,12 @@ def _opposite(claim: Reading, group: Sequence[Reading]) -> tuple[str, str] | Non
 def _polarity(claim: Reading, group: Sequence[Reading]) -> str | None:
     theirs = [entry for unit in group for entry in unit.negated]
     said = {token for unit in group for token in unit.tokens}
-    for after, _ in claim.negated:
+    for after, _, _ in claim.negated:
         opposite = any(other in said for token in after for other in OPPOSITES.get(token, ()))
-        if not opposite and not any(has(word, around) for word in after for _, around in theirs):
+        if not opposite and not any(has(word, around) for word in after for _, around, _ in theirs):
             return "denies what the quote says"
-    mine = [around for _, around in claim.negated]
-    for after, _ in theirs:
+    mine = [negation.around for negation in claim.negated]
+    for after, _, _ in theirs:
         touched = [word for word in after if has(word, claim.pool)]
         opposite = any(other in claim.tokens for token in after for other in OPPOSITES.get(token, ()))
         if touched and not opposite and not any(has(word, around) for word in touched for around in mine):

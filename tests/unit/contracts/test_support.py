@@ -47,6 +47,18 @@ def test_of_turned_sentences_at_least_19_in_20_are_refused() -> None:
         ("The option enables retries.", ["The option disables retries."]),
         ("Most clients reconnect.", ["Some clients reconnect."]),
         ("Clients reconnect automatically.", ["Clients usually reconnect automatically."]),
+        (
+            "Publishing with publisher confirms is faster than publishing without them.",
+            ["Waiting for confirms makes publishing slower than publishing without them."],
+        ),
+        (
+            "With confirms publishing is faster than without confirms.",
+            ["Each publish that waits for its confirms is slower than publishing without confirms."],
+        ),
+        (
+            "Mit Bestätigungen ist das Veröffentlichen schneller als ohne sie.",
+            ["Das Veröffentlichen, das auf Bestätigungen wartet, ist langsamer als ohne sie."],
+        ),
         ("All queues are durable.", ["Queues are durable."]),
         ("The check works.", ["It is not true that the check works."]),
         ("The limit rose from 5 to 3.", ["The limit rose from 3 to 5."]),
@@ -87,6 +99,11 @@ def test_what_turns_its_source_round_is_refused_with_a_reason(claim: str, quotes
             "RabbitMQ stores messages on disk and Redis keeps them in memory.",
             ["RabbitMQ stores messages on disk.", "Redis keeps messages in memory."],
         ),
+        (
+            "A retry queue without consumers is slower than a work queue.",
+            ["A work queue is faster than a retry queue without consumers."],
+        ),
+        ("It works without a slower consumer.", ["It works with a faster consumer."]),
         ("The limit is 1000 messages.", ["The limit is 1,000 messages."]),
         ("It waits ten seconds.", ["It waits 10 s."]),
         ("Queues are durable [3].", ["**Queues** are durable."]),
