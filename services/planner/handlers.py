@@ -167,7 +167,8 @@ class Handlers:
         )
         await progress.goals.save_step(replace(step, worker=message.worker, lease_until=None))
         if message.engine:
-            goal = replace(goal, engine=message.engine)
+            reason = message.engine_reason if step.is_write else goal.engine_reason
+            goal = replace(goal, engine=message.engine, engine_reason=reason)
         usage = message.usage.model_dump()
         seconds = round((progress.now - (step.since or progress.now)).total_seconds(), 3)
         goal = await progress.event(

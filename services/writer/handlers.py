@@ -36,7 +36,8 @@ class Writer:
         report = markdown.written(page, archive.standing)
         context.say(f"{len(report.citations)} citations, all verified")
         result = StepResult(step=step.step, question=step.question, not_found=report.not_found)
-        return StepOutcome(result, report=report, usage=usage_of(writing.answers), engine=page.engine)
+        usage = usage_of(writing.answers)
+        return StepOutcome(result, report, usage, engine=page.engine, engine_reason=page.engine_reason)
 
     async def _archive(self, context: StepContext) -> Archive:
         """Every quote beside what memory reads at its offsets."""

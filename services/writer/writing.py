@@ -60,8 +60,11 @@ class Writing:
         """Why it was this engine and not another, or not the model that was there; None when all is well."""
         reasons = [a.engine_reason for a in self.answers if a.engine == self.engine]
         if self.engine == EXTRACTIVE:
-            errors = [f"no model: {a.error or a.finish}" for a in self.answers if a.engine != EXTRACTIVE]
-            reasons = [self.context.step.engine_reason, *reasons, *errors]
+            reasons = [
+                self.context.step.engine_reason,
+                *reasons,
+                _no_section([a for a in self.answers if a.engine != EXTRACTIVE]),
+            ]
         return next((reason for reason in reasons if reason), None)
 
     async def _section(self, part: Part, *, ordinal: int, of: int) -> Section:
@@ -144,6 +147,15 @@ class Writing:
             raise Rejected(answer.error or f"{request.engine} failed")
         self.answers.append(answer)
         return answer
+
+
+def _no_section(answers: Sequence[Generated]) -> str | None:
+    """Why a model that was there has no part in the report. `answers`: what it gave."""
+    if not answers:
+        return None
+    ends = ", ".join(dict.fromkeys(answer.finish for answer in answers))
+    why = next((answer.error for answer in answers if answer.error), f"its answers ended with {ends}")
+    return f"{answers[0].engine} gave no whole section ({why})"
 
 
 def _resolved(text: str, claims: Sequence[Claim]) -> list[CitedSentence]:

@@ -72,6 +72,8 @@ class StepFinished(Event, owner="agent", name="step_finished"):
     report: WrittenReport | None = None
     usage: StepUsage = StepUsage()
     engine: str | None = None
+    engine_reason: str | None = None
+    """Of a write step: why it was this engine and not another one; None when all is well."""
 
 
 class ClaimStep(Command, owner="planner", name="claim_step"):

@@ -64,12 +64,14 @@ class StepContext:
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What work gives back. `engine`: what the result was thought with; `report`: from a write step only."""
+    """What work gives back. `engine`: what the result was thought with; `report`, and why it was that engine: from a
+    write step only."""
 
     result: StepResult
     report: WrittenReport | None = None
     usage: StepUsage = field(default_factory=StepUsage)
     engine: str | None = None
+    engine_reason: str | None = None
 
 
 Work = Callable[[StepContext], Awaitable[StepOutcome]]
@@ -225,6 +227,7 @@ class Agent:
             report=outcome.report,
             usage=outcome.usage,
             engine=outcome.engine,
+            engine_reason=outcome.engine_reason,
         )
 
     async def _publish(

@@ -115,6 +115,19 @@ async def test_a_goal_goes_from_question_to_report(planner: Planner) -> None:
     assert (answer.routing_key, answer.correlation_id) == ("client.me", "c1")
 
 
+async def test_the_bundle_names_the_engine_that_wrote_and_why_it_was_not_the_model(planner: Planner) -> None:
+    goal_id = await planner.goal(steps=({"id": "a", "question": "q"},))
+    await planner.engine(goal_id, "ollama/small")
+    reason = "ollama/small gave no whole section (its answers ended with length)"
+    await planner.finish(planner.of(RunStep)[0], engine="ollama/small")
+    write = planner.of(RunStep)[-1]
+    await planner.finish(write, report=WrittenReport(report="r"), engine="extractive", engine_reason=reason)
+    async with planner.database.read() as connection:
+        (goal,) = await Goals(connection).newest(limit=1)
+    assert goal.bundle is not None
+    assert (goal.bundle.engine, goal.bundle.engine_reason) == ("extractive", reason)
+
+
 async def test_events_are_numbered_without_gaps(planner: Planner) -> None:
     goal_id = await planner.goal()
     await planner.engine(goal_id)

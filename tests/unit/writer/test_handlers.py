@@ -113,14 +113,22 @@ def test_a_section_that_loses_more_than_half_is_quoted_instead(mesh, make_result
     assert len({(c.call.purpose, c.call.ordinal) for c in mesh.calls}) == 3
 
 
-@pytest.mark.parametrize("finish", ["failed", "length", "unsupported"])
-def test_a_model_that_fails_is_replaced_by_quotes_and_the_report_says_so(mesh, make_result, lines, text, finish):
+@pytest.mark.parametrize(
+    ("finish", "why"),
+    [
+        ("failed", "connection refused"),
+        ("length", "its answers ended with length"),
+        ("unsupported", "its answers ended with unsupported"),
+    ],
+)
+def test_a_model_that_fails_is_replaced_by_quotes_and_the_report_says_so(mesh, make_result, lines, text, finish, why):
     mesh.auto, mesh.finish["ollama/x"] = "ollama/x", finish
     outcome = write(mesh, make_result(lines[0], lines[1]))
     report = checked(outcome.report, text)
     assert len(report.citations) == 2
-    assert report.report.startswith("engine: extractive - no model: ")
-    assert "ollama/x gave no whole section" in report.report
+    reason = f"ollama/x gave no whole section ({why})"
+    assert report.report.startswith(f"engine: extractive - {reason}\n\n# ")
+    assert (outcome.engine, outcome.engine_reason) == ("extractive", reason)
 
 
 def test_even_without_any_inference_the_quotes_are_shown(mesh, make_result, lines, text):
