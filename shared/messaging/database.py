@@ -7,21 +7,22 @@ owner). Many deliveries share one commit under load; an idle service commits at 
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.message import Message
-from shared.errors import ConfigurationError, Deferred, Retryable, WarrenError
+from shared.errors import ConfigurationError, Retryable, WarrenError
 from shared.messaging import outbox
+from shared.messaging.engine import away, is_outage, make_engine
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id
 from shared.messaging.outbox import Relay, Stored, Tables
@@ -83,8 +84,9 @@ class _Job:
 class Database:
     """`url` names SQLite or PostgreSQL. `open` before use; `relay` is started by the service once it is connected."""
 
-    def __init__(self, url: str, tables: MetaData, *, stamp: Stamp, version: int = 1) -> None:
-        self.url, self.metadata, self.stamp, self.version = make_url(url), tables, stamp, version
+    def __init__(self, url: str, tables: MetaData, *, stamp: Stamp, migrations: Sequence[str] = ()) -> None:
+        """`migrations`: SQL statements, one per version after the first; only ever appended to."""
+        self.url, self.metadata, self.stamp, self.migrations = make_url(url), tables, stamp, migrations
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.messaging = Tables.on(tables)
         column = Column("version", Integer, primary_key=True)
@@ -100,9 +102,13 @@ class Database:
         """Creates what is missing. Raises ConfigurationError when another replica holds the SQLite file."""
         if self.is_sqlite:
             self._lock_sqlite()
-        self.engine = _engine(self.url, self.stamp.service)
-        async with self.engine.begin() as connection:
-            await self._migrate(connection)
+        self.engine = make_engine(self.url, schema=self.stamp.service)
+        try:
+            async with self.engine.begin() as connection:
+                await self._migrate(connection)
+        except BaseException:
+            await self.close()
+            raise
         self.relay = Relay(self.messaging, publish, self._load_orphans, self._forget)
 
     def _lock_sqlite(self) -> None:
@@ -124,13 +130,17 @@ class Database:
             await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.stamp.service}"'))
         await connection.run_sync(self.metadata.create_all)
         found = (await connection.execute(select(self._schema.c.version))).scalars().all()
-        if found and max(found) > self.version:
+        newest = 1 + len(self.migrations)
+        if found and max(found) > newest:
             raise ConfigurationError(
-                f"the database was written by a newer Warren (schema {max(found)}, this one knows {self.version})",
+                f"the database was written by a newer Warren (schema {max(found)}, this one knows {newest})",
                 hint="update Warren, or name another database",
             )
-        if self.version not in found:
-            await connection.execute(insert(self._schema).values(version=self.version))
+        # New tables have all columns; one that was there before is brought up to date, step by step.
+        for version in range(max(found) + 1 if found else newest, newest + 1):
+            if found:
+                await connection.execute(text(self.migrations[version - 2]))
+            await connection.execute(insert(self._schema).values(version=version))
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -176,15 +186,15 @@ class Database:
                     await self._run_job(connection, job)
                 await outbox.forget_rows(connection, self.messaging, self.relay.take_sent())
         except DBAPIError as error:
-            if len(batch) > 1 and not _is_outage(error):  # one spoils the commit of all: find out which
+            if len(batch) > 1 and not is_outage(error):  # one spoils the commit of all: find out which
                 for job in batch:
                     await self._commit([_Job(job.work, job.envelope, job.once, job.done)])
                 return
             for job in batch:
-                job.error = _away(error) if _is_outage(error) else Retryable(f"the database refused: {error.orig}")
+                job.error = away(error) if is_outage(error) else Retryable(f"the database refused: {error.orig}")
         except Exception as error:
             for job in batch:
-                job.error = _away(error) if _is_outage(error) else error
+                job.error = away(error) if is_outage(error) else error
         self._committed([(job.unit, job.stored) for job in batch if job.unit and not job.error])
         for job in batch:
             _resolve(job)
@@ -260,45 +270,8 @@ def _resolve(job: _Job) -> None:
         job.done.set_exception(WarrenError(str(job.error)))
 
 
-def _is_outage(error: Exception) -> bool:
-    """The database is away, as opposed to: it refused what it was asked."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error.orig, OSError)
-    # The driver's own errors while connecting (starting up, shutting down, too many clients) arrive unwrapped.
-    return isinstance(error, OSError) or type(error).__module__.startswith("asyncpg")
-
-
-def _away(error: Exception) -> Deferred:
-    """No message is to blame for an outage, so no attempt is counted."""
-    return Deferred(f"the database is away: {error}")
-
-
 _ticks = iter(range(2**62))
 
 
 def _tick() -> str:
     return f"{datetime.now(UTC).timestamp()}-{next(_ticks)}"
-
-
-def _engine(url: Any, schema: str) -> AsyncEngine:
-    if url.get_backend_name() != "sqlite":
-        return create_async_engine(
-            url, pool_size=5, pool_pre_ping=True, connect_args={"server_settings": {"search_path": schema}}
-        )
-    engine = create_async_engine(url, pool_size=3)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        # The driver would begin transactions by guessing, and guess wrong before a savepoint: we begin them ourselves.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        # FULL: a commit survives a power cut, not only a crash of the process; the input is acked after it.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
