@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.memory.finding_store import FindingStore
 from services.memory.follow import Follower
+from services.memory.recall import same_text
 from services.memory.store import LibraryStore
 from services.memory.transfer import unread
 from services.memory.transfer_store import Transfer, TransferStore
@@ -211,12 +212,14 @@ class Queries:
         )
         async with self.database.read() as connection:
             found = await self.findings.by_id(connection, scores)
-        kept: list[f.RememberedFinding] = []
+        kept: dict[str, f.RememberedFinding] = {}  # many goals may have found the same sentence: the best one stands
         for finding_id, score in scores.items():
             one = found.get(finding_id)
-            if one is not None and len(kept) < message.limit and await self._still_held(one, message.corpora):
-                kept.append(one.model_copy(update={"score": score}))
-        return f.FindingsListed(findings=tuple(kept))
+            if one is None or len(kept) >= message.limit or same_text(one.text) in kept:
+                continue
+            if await self._still_held(one, message.corpora):
+                kept[same_text(one.text)] = one.model_copy(update={"score": score})
+        return f.FindingsListed(findings=tuple(kept.values()))
 
     async def _still_held(self, finding: f.RememberedFinding, corpora: tuple[str, ...]) -> bool:
         """Sources that have left the corpora, or changed there, are not brought back by a memory."""

@@ -37,6 +37,11 @@ def related(query: str, text: str) -> bool:
     return bool(wanted) and len(wanted & held) >= min(2, len(wanted))
 
 
+def same_text(text: str) -> str:
+    """What two findings of one sentence have in common, however it was set."""
+    return " ".join(text.casefold().split())
+
+
 def within(finding_corpora: Iterable[str], corpora: Iterable[str]) -> bool:
     """May a goal over `corpora` recall what was found over `finding_corpora`? Only if it could have read all of it."""
     return set(finding_corpora) <= set(corpora)

@@ -34,7 +34,8 @@ class RememberedFinding(Value):
 
 
 class Recall(Command, owner="memory", name="recall"):
-    """Earlier findings about this, within one namespace and these corpora only. Answered by `FindingsListed`."""
+    """Earlier findings about this, within one namespace and these corpora only, each sentence once. Answered by
+    `FindingsListed`."""
 
     namespace: Name = "default"
     corpora: tuple[str, ...] = ()

@@ -355,6 +355,23 @@ async def test_findings_are_recalled_with_their_sources_while_the_corpus_still_h
     assert await memory.queries.on_read_spans(span, Envelope()) == lib.SpansRead(texts=(None,))
 
 
+async def test_a_sentence_that_many_goals_found_is_recalled_once(memory: Memory) -> None:
+    end = await memory.add("papers", _files(1), transfer="transfer-1")
+    held = (await memory.search("lease", "papers", watermark=end.watermark))[0].sha256
+    text = "The lease of a worker ends after ten seconds."
+    found = [("g1", held, text), ("g2", held, text.replace(" of ", "  of\n")), ("g3", "0" * 64, text)]
+    found.append(("g4", held, "A worker renews its lease."))
+    for goal, sha, sentence in found:
+        evidence = Evidence(evidence_id="e1", source="s", sha256=sha, start=0, end=1, quote="T")
+        finding = Finding(text=sentence, evidence_ids=("e1",))
+        message = Remember(goal_id=goal, corpora=("papers",), goal=goal, evidence=(evidence,), findings=(finding,))
+        await memory.say(message, memory.findings.on_remember, Done)
+    question = Recall(query="When does the lease of a worker end?", corpora=("papers",))
+    listed = await memory.queries.on_recall(question, Envelope())
+    assert [" ".join(one.text.split()) for one in listed.findings] == [text, "A worker renews its lease."]
+    assert listed.findings[0].goal_id in {"g1", "g2"}, "the source of g3 is not there any more"
+
+
 async def test_a_job_that_fails_is_tried_again_and_given_up_with_an_answer(
     memory: Memory, clock: list[datetime]
 ) -> None:
