@@ -22,6 +22,7 @@ from yarl import URL
 from shared.errors import NoMesh, Rejected, Retryable
 from shared.messaging import topology
 from shared.messaging.envelope import Envelope, Outgoing
+from shared.messaging.lenient import be_lenient
 
 log = structlog.get_logger()
 OnMessage = Callable[[IncomingMessage], Awaitable[None]]
@@ -41,6 +42,7 @@ class Link:
     on_reconnected: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        be_lenient()
         self._up = asyncio.Event()
         self._broker = RabbitBroker(
             str(URL(self.url).update_query(heartbeat=self.heartbeat_s, name=self.name)),

@@ -10,6 +10,7 @@ from aiormq.exceptions import AMQPError
 
 from shared.messaging.broker import Link, envelope_of
 from shared.messaging.envelope import ATTEMPT, ORIGIN_QUEUE, REASON, SENDER, TRACE, Envelope, Outgoing
+from shared.messaging.lenient import sendable
 from shared.messaging.topology import DEAD, RETRY_QUEUES, WorkQueue, retry_queue
 
 log = structlog.get_logger()
@@ -82,7 +83,7 @@ def delivery_of(link: Link, message: IncomingMessage, *, queue: WorkQueue, suspe
 
 def _plain(headers: dict[str, Any]) -> dict[str, Any]:
     """Without the broker's own entries: a fresh copy starts with a clean history."""
-    return {k: v for k, v in headers.items() if not k.lower().startswith("x-")}
+    return sendable({k: v for k, v in headers.items() if not k.lower().startswith("x-")})
 
 
 def _type(routing_key: str) -> str:
