@@ -19,6 +19,7 @@ from services.memory.transfer import Known, outcome, unread
 from services.memory.transfer_store import Transfer, TransferStore
 from shared.contracts.library import OfferedFile, TransferFinished, TransferProgress
 from shared.contracts.message import Refused, Reply
+from shared.crashpoints import reached
 from shared.errors import WarrenError
 from shared.messaging.database import Database, Unit
 
@@ -157,6 +158,7 @@ class Ingest:
         return found
 
     async def _save(self, results: dict[Key, Parsed | Unparsed], batch: list[Key]) -> None:
+        reached("documents_parsed")
         rows = [(raw, kind, found) for (raw, kind), found in results.items()]
         async with self.database.unit() as unit:
             await self.transfers.drop_chunks(unit.connection, {raw for raw, _ in batch})
@@ -165,6 +167,7 @@ class Ingest:
 
     async def _conclude(self, job: Transfer, files: list[OfferedFile], lost: dict[Key, Known]) -> None:
         """The corpus, the result and the answers, in one transaction."""
+        reached("documents_saved")
         now = self._now()
         async with self.database.unit() as unit:
             await self._renew(unit, job)
@@ -185,6 +188,7 @@ class Ingest:
             )
             await self._end(unit, job, result, state="done")
             unit.after_commit(self.changed)
+        reached("corpus_changed")
         log.info("transfer_finished", corpus=job.corpus, documents=end.documents, skipped=len(end.skipped))
 
     async def _failed(self, job: Transfer, error: BaseException) -> None:

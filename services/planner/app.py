@@ -18,6 +18,7 @@ from shared.contracts.library import CorporaOpened
 from shared.contracts.message import Done, Refused
 from shared.contracts.steps import AgentAnnounced, ClaimStep, RenewStep, StepFinished
 from shared.contracts.supervision import ChildDied
+from shared.crashpoints import reached
 from shared.messaging.topology import DEAD_LETTERS, PLANNER
 from shared.runtime.service import Service
 
@@ -59,6 +60,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
 async def _tick(service: Service, handlers: Handlers, settings: Settings) -> None:
     while True:
         await asyncio.sleep(settings.tick.total_seconds())
+        reached("tick")
         try:
             async with service.database.unit() as unit:
                 await handlers.on_tick(unit)

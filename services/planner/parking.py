@@ -21,6 +21,7 @@ from shared.contracts.dead_letters import (
 )
 from shared.contracts.goals import ENDED
 from shared.contracts.steps import RunStep, StepFinished, StepResult
+from shared.crashpoints import reached
 from shared.errors import NotDecodable, Rejected
 from shared.messaging.consume import decode
 from shared.messaging.database import Database, Unit
@@ -45,6 +46,7 @@ class Parking:
 
     async def on_dead_letter(self, envelope: Envelope, body: bytes) -> None:
         """The same letter twice is parked once; then whatever waited for the message is told."""
+        reached("letter_received")
         row = _row(envelope, body, at=self.clock())
         async with self.database.unit(envelope) as unit:
             if await Parked(unit.connection).add(row):
@@ -53,6 +55,7 @@ class Parking:
                 if _never_arrived(envelope):
                     self._answer(unit, row, envelope)
                 await self._tell_goal(unit, row, body)
+        reached("letter_parked")
 
     def _answer(self, unit: Unit, row: dict[str, Any], envelope: Envelope) -> None:
         """No consumer saw this message, so none has refused it: whoever waits for an answer gets it from us."""

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.message import Message
+from shared.crashpoints import reached
 from shared.errors import ConfigurationError, Retryable, WarrenError
 from shared.messaging import outbox
 from shared.messaging.engine import away, is_outage, make_engine
@@ -185,6 +186,7 @@ class Database:
                 for job in batch:
                     await self._run_job(connection, job)
                 await outbox.forget_rows(connection, self.messaging, self.relay.take_sent())
+                reached("before_commit")
         except DBAPIError as error:
             if len(batch) > 1 and not is_outage(error):  # one spoils the commit of all: find out which
                 for job in batch:
@@ -195,6 +197,7 @@ class Database:
         except Exception as error:
             for job in batch:
                 job.error = away(error) if is_outage(error) else error
+        reached("after_commit")
         self._committed([(job.unit, job.stored) for job in batch if job.unit and not job.error])
         for job in batch:
             _resolve(job)

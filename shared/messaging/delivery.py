@@ -8,6 +8,7 @@ import structlog
 from aio_pika import IncomingMessage
 from aiormq.exceptions import AMQPError
 
+from shared.crashpoints import reached
 from shared.messaging.broker import Link, envelope_of
 from shared.messaging.envelope import ATTEMPT, ORIGIN_QUEUE, REASON, SENDER, TRACE, Envelope, Outgoing
 from shared.messaging.lenient import sendable
@@ -32,6 +33,7 @@ class BrokerDelivery:
         return self.message.body
 
     async def ack(self) -> None:
+        reached("before_ack")
         try:
             await self.message.ack()
         except (AMQPError, RuntimeError, ConnectionError) as error:
@@ -66,6 +68,7 @@ class BrokerDelivery:
                 priority=self.message.priority or 0,
             )
         )
+        reached("after_copy")
         await self.ack()
 
 

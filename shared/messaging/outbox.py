@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.crashpoints import reached
 from shared.errors import Rejected, Retryable
 from shared.messaging.columns import UTCDateTime
 from shared.messaging.envelope import Outgoing
@@ -168,7 +169,9 @@ class Relay:
     async def _send_group(self, rows: list[Stored]) -> list[Stored]:
         for position, row in enumerate(rows):
             try:
+                reached("before_publish")
                 await self.publish(row.message)
+                reached("after_confirm")
             except Rejected as error:
                 log.error("publish_refused", reason=error.reason, key=row.message.routing_key)
             except Retryable as error:

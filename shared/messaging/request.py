@@ -13,6 +13,7 @@ from aio_pika import IncomingMessage
 from pydantic import ValidationError
 
 from shared.contracts.message import Command, Message, Refused
+from shared.crashpoints import reached
 from shared.errors import NoReply, RequestFailed, WarrenError
 from shared.messaging.broker import envelope_of
 from shared.messaging.consume import decode
@@ -51,6 +52,7 @@ class Requests:
         try:
             async with asyncio.timeout(deadline_s):
                 await self.publish(out)
+                reached("asked")
                 answer = await future
         except TimeoutError:
             raise NoReply(f"{command.owner} did not answer {command.name} within {deadline_s:g} s") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from shared.crashpoints import arm
 from shared.errors import ConfigurationError, WarrenError
 from shared.runtime import logging
 from shared.runtime.heartbeat import beat
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 def run(service: Service) -> None:
     """Blocks until the service ends; exits the process."""
     settings = service.settings
+    arm(service.name, settings.crash_file)
     logging.configure(
         service=service.name, instance=service.instance, level=settings.log_level, form=settings.log_format
     )

@@ -33,6 +33,8 @@ class MeshSettings(BaseSettings):
     """Where to write the local heartbeat; none without a watchdog."""
     keeper_fd: int | None = None
     """A pipe that closes when the keeper dies: then so do we."""
+    crash_file: Path | None = None
+    """For tests: a file that names the point at which a process is to be killed (shared/crashpoints.py)."""
     log_level: str = "INFO"
     log_format: str = Field(default="", pattern="^(|json|text)$")
     """"" is text on a terminal and JSON elsewhere."""
