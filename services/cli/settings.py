@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Mode = Literal["process", "docker"]
@@ -16,6 +17,6 @@ class Settings(BaseSettings):
     home: Path | None = None
     amqp_url: str | None = None
     mode: Mode | None = None
-    max_file_mb: float = 50
+    max_file_mb: float = Field(default=50, gt=0)
     ollama_urls: str = "http://127.0.0.1:11434"
     """Comma-separated, as inference reads it; `doctor` looks whether anybody answers there."""

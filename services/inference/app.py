@@ -28,7 +28,7 @@ def build(settings: Settings) -> Service:
         owner=service.instance,
         clock=_now,
         lease=settings.lease,
-        kept=settings.kept,
+        kept=settings.ledger_kept,
     )
     inference = Inference(service.database, ledger, engines, calls, _now)
     service.apply(INFERENCE, Generate, inference.on_generate, once=False)

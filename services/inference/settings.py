@@ -26,7 +26,7 @@ class Settings(MeshSettings):
     """How long what was found at a host is believed."""
     lease: timedelta = timedelta(seconds=30)
     """A running call of an instance that stopped renewing its lease is run again by another."""
-    kept: timedelta = timedelta(days=7)
+    ledger_kept: timedelta = timedelta(days=7)
     """How long the ledger remembers a call."""
     script: Path | None = None
     """Answers of the `scripted` engine (for tests)."""

@@ -11,6 +11,7 @@ from services.memory.parsers import Limits, Parsers
 from services.memory.settings import Settings
 from services.memory.store import LibraryStore
 from services.memory.tables import schema
+from services.memory.transfer import MEGABYTE
 from services.memory.transfer_store import TransferStore
 from services.memory.upkeep import Upkeep
 from shared.contracts import findings as f
@@ -32,7 +33,7 @@ def build(settings: Settings) -> Service:
     ingest = Ingest(
         database=service.database, library=library, transfers=transfers, progress=progress, clock=_now,
         parsers=lambda: Parsers(settings.parsers, limits), changed=follower.changed, worker=service.instance,
-        max_bytes=settings.max_document_mb * 1024 * 1024,
+        max_bytes=int(settings.max_file_mb * MEGABYTE),
     )  # fmt: skip
     documents = Documents(library, transfers, clock=_now, wake=ingest.wake, changed=follower.changed,
                           max_bytes=ingest.max_bytes)  # fmt: skip

@@ -10,7 +10,8 @@ from shared.runtime.settings import MeshSettings
 class Settings(MeshSettings):
     """Limits are per file unless they say otherwise."""
 
-    max_document_mb: int = Field(default=50, ge=1, le=500)
+    max_file_mb: float = Field(default=50, gt=0, le=500)
+    """Millions of bytes, as `warren corpus add` counts them, which reads the same variable."""
     parse_timeout: timedelta = timedelta(seconds=60)
     """On the clock, and of CPU."""
     parse_memory_mb: int = Field(default=1024, ge=256)

@@ -10,7 +10,7 @@ KINDS = {
     ".md": "md", ".markdown": "md", ".txt": "txt", ".text": "txt", ".rst": "rst",
     ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf",
 }  # fmt: skip
-MEGABYTE = 1024 * 1024
+MEGABYTE = 1_000_000
 MAX_LISTED = 300_000
 """Characters of skipped files in one answer: the rest is counted, so that it fits into a message."""
 

@@ -19,5 +19,5 @@ class Settings(MeshSettings):
     lost_after: timedelta = timedelta(minutes=2)
     """A step that nobody claims for this long after its lease lapsed is dispatched again."""
     tick: timedelta = timedelta(seconds=1)
-    kept: timedelta = timedelta(days=30)
+    goals_kept: timedelta = timedelta(days=30)
     """How long an ended goal, its events and parked messages are kept."""

@@ -48,3 +48,8 @@ def test_the_page_and_the_code_agree() -> None:
         for name, (readers, defaults) in _in_code().items()
     }
     assert _on_the_page() == code
+
+
+def test_a_variable_that_several_processes_read_has_one_default() -> None:
+    """Unset in one of them (the command finds the mesh by itself) is no second default."""
+    assert {name: found for name, (_, found) in _in_code().items() if len(set(found) - {""}) > 1} == {}

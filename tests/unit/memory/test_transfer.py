@@ -3,7 +3,7 @@
 from services.memory.transfer import Known, Member, kind_of, outcome, refusal, unread
 from shared.contracts.library import OfferedFile
 
-MB = 1024 * 1024
+MB = 1_000_000
 LIMIT = 50 * MB
 
 
