@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.message import Message
 from shared.crashpoints import reached
-from shared.errors import ConfigurationError, Retryable, WarrenError
+from shared.errors import ConfigurationError, WarrenError
 from shared.messaging import outbox
-from shared.messaging.engine import away, is_outage, make_engine
+from shared.messaging.engine import away, is_outage, make_engine, refusal
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id
 from shared.messaging.outbox import Relay, Stored, Tables
@@ -110,7 +110,9 @@ class Database:
         except BaseException:
             await self.close()
             raise
-        self.relay = Relay(self.messaging, publish, self._load_orphans, self._forget)
+        # SQLite has no other replica whose fresh rows it could take for left behind.
+        first_age = timedelta(0) if self.is_sqlite else outbox.ORPHAN_AGE
+        self.relay = Relay(publish, self._load_orphans, self._forget, first_age=first_age)
 
     def _lock_sqlite(self) -> None:
         path = Path(self.url.database or "")
@@ -119,6 +121,7 @@ class Database:
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self._lock_file.close()
             raise ConfigurationError(
                 f"another {self.stamp.service} already works on {path}: SQLite serves one replica only",
                 field="WARREN_DATABASE_URL",
@@ -181,20 +184,24 @@ class Database:
                 await self._commit(batch)
 
     async def _commit(self, batch: list[_Job]) -> None:
+        sent = self.relay.take_sent()
         try:
             async with self._write_lock(), self.engine.begin() as connection:
                 for job in batch:
                     await self._run_job(connection, job)
-                await outbox.forget_rows(connection, self.messaging, self.relay.take_sent())
+                await outbox.forget_rows(connection, self.messaging, sent)
                 reached("before_commit")
+            self.relay.forgotten(sent)
         except DBAPIError as error:
+            self.relay.give_back(sent)
             if len(batch) > 1 and not is_outage(error):  # one spoils the commit of all: find out which
                 for job in batch:
                     await self._commit([_Job(job.work, job.envelope, job.once, job.done)])
                 return
             for job in batch:
-                job.error = away(error) if is_outage(error) else Retryable(f"the database refused: {error.orig}")
+                job.error = away(error) if is_outage(error) else refusal(error)
         except Exception as error:
+            self.relay.give_back(sent)
             for job in batch:
                 job.error = away(error) if is_outage(error) else error
         reached("after_commit")

@@ -7,7 +7,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.errors import Deferred
+from shared.errors import Deferred, Rejected, Retryable, WarrenError
 
 
 def make_engine(url: URL, *, schema: str) -> AsyncEngine:
@@ -46,3 +46,10 @@ def is_outage(error: Exception) -> bool:
 def away(error: Exception) -> Deferred:
     """No message is to blame for an outage, so no attempt is counted."""
     return Deferred(f"the database is away: {error}")
+
+
+def refusal(error: DBAPIError) -> WarrenError:
+    """A value that can never be stored (SQLSTATE class 22: a NUL in PostgreSQL's text) is no better the next time."""
+    if str(getattr(error.orig, "sqlstate", None) or "").startswith("22"):
+        return Rejected(f"the database cannot store it: {error.orig}"[:500])
+    return Retryable(f"the database refused: {error.orig}"[:500])

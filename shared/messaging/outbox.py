@@ -101,11 +101,13 @@ async def store(connection: AsyncConnection, tables: Tables, messages: Sequence[
 class Relay:
     """Publishes committed outbox rows. `run` loops until it is cancelled; `drain` waits until nothing is pending."""
 
-    tables: Tables
     publish: Callable[[Outgoing], Awaitable[None]]
     load: Callable[[datetime], Awaitable[list[Stored]]]
     forget: Callable[[list[int]], Awaitable[None]]
-    orphans_every_s: float = 5.0
+    first_age: timedelta = ORPHAN_AGE
+    """How old an orphan is at the start: younger rows may be those of another replica at work."""
+    orphans_every_s: float = 2.0
+    """Shorter than ORPHAN_AGE, so that what was sent is deleted before another replica takes it for left behind."""
     _pending: list[Stored] = field(default_factory=list)
     _sent: list[int] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -121,24 +123,35 @@ class Relay:
             self._wake.set()
 
     def take_sent(self) -> list[int]:
-        """Rows whose confirm has come: the next transaction deletes them, so that they cost no commit of their own."""
+        """Rows whose confirm has come: the next transaction deletes them, so that they cost no commit of their own.
+
+        Say `forgotten` once that is committed, else `give_back`.
+        """
         sent, self._sent = self._sent, []
         return sent
 
+    def forgotten(self, sent: list[int]) -> None:
+        self._busy.difference_update(sent)
+
+    def give_back(self, sent: list[int]) -> None:
+        self._sent[:0] = sent
+
     async def run(self) -> None:
-        await self._find_orphans(datetime.now(UTC))
+        loop, age = asyncio.get_running_loop(), self.first_age
+        look = loop.time()
         while True:
+            if loop.time() >= look:  # under load too: a dead replica's rows must not wait for a quiet moment
+                await self._find_orphans(datetime.now(UTC) - age)
+                look, age = loop.time() + self.orphans_every_s, ORPHAN_AGE
             self._wake.clear()
             if self._pending:
                 batch, self._pending = self._pending, []
                 await self._send(batch)
                 continue
             self._idle.set()
-            try:
-                async with asyncio.timeout(self.orphans_every_s):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(look - loop.time()):
                     await self._wake.wait()
-            except TimeoutError:
-                await self._find_orphans(datetime.now(UTC) - ORPHAN_AGE)
 
     async def drain(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -147,16 +160,27 @@ class Relay:
         await self._forget_sent()
 
     async def _find_orphans(self, before: datetime) -> None:
-        await self._forget_sent()
-        orphans = [s for s in await self.load(before) if s.id not in self._busy]
+        try:
+            await self._forget_sent()
+            ours = frozenset(self._busy)  # now: what is deleted while we load must not look like somebody else's
+            orphans = [s for s in await self.load(before) if s.id not in ours and s.id not in self._busy]
+        except Exception as error:  # a database that is away for a moment
+            log.warning("outbox_not_read", reason=f"{type(error).__name__}: {error}")
+            return
         if orphans:
             log.info("outbox_orphans", rows=len(orphans))
         self.hand_over(orphans)
 
     async def _forget_sent(self) -> None:
         sent = self.take_sent()
-        if sent:
+        if not sent:
+            return
+        try:
             await self.forget(sent)
+        except BaseException:
+            self.give_back(sent)
+            raise
+        self.forgotten(sent)
 
     async def _send(self, batch: list[Stored]) -> None:
         """Messages about one goal leave in order, those about different goals side by side."""
@@ -177,7 +201,6 @@ class Relay:
             except Retryable as error:
                 log.warning("publish_waits", reason=error.reason, key=row.message.routing_key)
                 return rows[position:]
-            self._busy.discard(row.id)
             self._sent.append(row.id)
         return []
 
