@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Each target creates what it needs: .venv, a broker, the image.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration e2e check fmt up down ask logs scale kill dead doctor lock docs clean
+.PHONY: help demo test unit integration e2e chaos check fmt up down ask logs scale kill dead doctor lock docs clean
 VENV := .venv/bin
 WARREN := $(VENV)/warren
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header
@@ -66,6 +66,12 @@ integration: ## One real thing at a time: broker, databases
 e2e: ## The whole mesh, as processes, and in containers where an engine answers
 	@infra/setup --dev --broker
 	@tests/lanes process docker
+
+chaos: ## Kill a mesh in many ways while it works, and count: make chaos [KILLS= GOALS= SEED= TARGET= STORM=1]
+	@infra/setup --dev
+	@[ "$(TARGET)" = docker ] || infra/setup --broker
+	@$(VENV)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(GOALS),--goals $(GOALS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET)) $(if $(STORM),--storm $(STORM))
 
 check: ## ruff, formatting, mypy, and who may import whom
 	@infra/setup --dev

@@ -1,0 +1,172 @@
+"""A model server that answers like Ollama, counts what it is asked and needs no model: for tests of what a call costs.
+
+    async with StubOllama.listening(latency_s=0.2) as stub:
+        start_the_mesh(WARREN_OLLAMA_URLS=stub.url, WARREN_MODEL=f"ollama/{stub.model}")
+        ...
+        assert all(call.finished for call in stub.calls)
+
+It copies a sentence from each of the first passages of the prompt, `[id]` at its end, so that whoever checks citations
+has something to check; for a schema with `steps` it answers a plan of one step. Standard library only.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+SENTENCES = 3
+"""Passages from which a sentence is copied."""
+_PASSAGE = re.compile(r"^\[([^\]\s]+)\][ \t]*(.*(?:\n(?!\[).*)*)", re.M)
+_END_OF_PASSAGES = re.compile(r"^(?:Question:|These sentences|Already said)", re.M)
+
+
+@dataclass
+class Call:
+    """One chat that a client asked for. Times in seconds since the epoch; `ended` is None while it is open.
+
+    `hash`: of model, messages and format, so the same request has the same. `mark`: what the stub's `mark` found in
+    the prompt. `finished`: the client was still there when the last word was written.
+    """
+
+    hash: str
+    mark: str
+    began: float
+    tokens_in: int
+    ended: float | None = None
+    tokens_out: int = 0
+    finished: bool = False
+
+
+@dataclass
+class StubOllama:
+    """`latency_s` to the first word, `token_s` between words; both may be changed at any time."""
+
+    model: str = "stub"
+    latency_s: float = 0.0
+    token_s: float = 0.0
+    mark: "re.Pattern[str] | None" = None
+    calls: list[Call] = field(default_factory=list)
+    url: str = ""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def listening(cls, *, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator["StubOllama"]:
+        """Listens on a free port of `host` until the block ends; open calls are cut then."""
+        stub = cls(**settings)
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if task := asyncio.current_task():
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            await stub._serve(reader, writer)
+
+        server = await asyncio.start_server(serve, host, 0, limit=16 * 1024 * 1024)
+        stub.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield stub
+        finally:
+            server.close()
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def open(self) -> int:
+        """Calls that wait for their answer now."""
+        return sum(call.ended is None for call in self.calls[-256:])
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request a connection: `Connection: close` ends the answer, which may be a stream."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            path = head.split(" ", 2)[1].partition("?")[0]
+            length = re.search(r"^content-length:\s*(\d+)", head, re.I | re.M)
+            body = json.loads(await reader.readexactly(int(length[1]))) if length and int(length[1]) else {}
+            if path == "/api/chat":
+                await self._chat(body, reader, writer)
+            else:
+                _answer(writer, self._other(path))
+                await writer.drain()
+        writer.close()
+
+    def _other(self, path: str) -> dict[str, Any] | None:
+        details = {"family": "stub", "parameter_size": "8.0B", "quantization_level": "none", "format": "none"}
+        listed = {"name": self.model, "model": self.model, "size": 1, "digest": "0" * 12, "details": details}
+        known: dict[str, dict[str, Any]] = {
+            "/api/version": {"version": "0.0.0-stub"},
+            "/api/tags": {"models": [listed]},
+            "/api/ps": {"models": [listed]},
+            "/api/show": {"details": details, "model_info": {}, "capabilities": ["completion"]},
+        }
+        return known.get(path)
+
+    async def _chat(self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        prompt = "\n".join(str(message.get("content", "")) for message in body.get("messages", ()))
+        marked = self.mark.search(prompt) if self.mark else None
+        call = Call(_hash(body), marked[0] if marked else "", time.time(), tokens_in=len(prompt.split()))
+        self.calls.append(call)
+        # A client that still waits says nothing more: the first thing to read is its end.
+        gone = asyncio.create_task(reader.read())
+        try:
+            words = re.findall(r"\S+\s*", answer_to(prompt, body.get("format")))
+            await asyncio.wait([gone], timeout=self.latency_s)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n")
+            for word in words:
+                if gone.done():
+                    return
+                writer.write(self._line(content=word))
+                await writer.drain()
+                call.tokens_out += 1
+                if self.token_s:
+                    await asyncio.wait([gone], timeout=self.token_s)
+            counts = {"prompt_eval_count": call.tokens_in, "eval_count": call.tokens_out}
+            writer.write(self._line(content="", done=True, done_reason="stop", **counts))
+            await writer.drain()
+            call.finished = not gone.done()
+        finally:
+            call.ended = time.time()
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+
+    def _line(self, *, content: str, done: bool = False, **more: Any) -> bytes:
+        message = {"role": "assistant", "content": content}
+        line = {"model": self.model, "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}
+        return json.dumps(line).encode() + b"\n"
+
+
+def answer_to(prompt: str, schema: Any = None) -> str:
+    """What the stub says: a plan where the schema wants steps, else sentences copied from the prompt's passages."""
+    if isinstance(schema, dict) and "steps" in schema.get("properties", {}):
+        goal = re.search(r"^Goal: (.+)$", prompt, re.M)
+        step: dict[str, Any] = {"id": "s1", "question": goal[1] if goal else "What is this about?", "depends_on": []}
+        return json.dumps({"steps": [step]})
+    shown = _END_OF_PASSAGES.split(prompt, maxsplit=1)[0]
+    copied = (_sentence(text, ident) for ident, text in _PASSAGE.findall(shown))
+    return " ".join([sentence for sentence in copied if sentence][:SENTENCES]) or "NOT FOUND."
+
+
+def _sentence(passage: str, ident: str) -> str:
+    """The first whole sentence of a passage, cited; the first of several lines is its title."""
+    title, newline, rest = passage.partition("\n")
+    text = " ".join((rest if newline and rest.strip() else re.sub(r"^\([^)]*\) ", "", title)).split())
+    whole = (s for s in re.split(r"(?<=[.!?])\s+", text) if 30 < len(s) < 400 and s.endswith("."))
+    first = next(whole, "")
+    return f"{first[:-1]} [{ident}]." if first else ""
+
+
+def _hash(body: dict[str, Any]) -> str:
+    asked = [body.get("model"), body.get("messages"), body.get("format")]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _answer(writer: asyncio.StreamWriter, content: dict[str, Any] | None) -> None:
+    status = "200 OK" if content is not None else "404 Not Found"
+    body = json.dumps(content if content is not None else {"error": "not found"}).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)

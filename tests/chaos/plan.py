@@ -1,0 +1,84 @@
+"""Which fault comes next: seeded, and within the restart budgets unless it is to be a storm. Pure."""
+
+import random
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+KILL, FREEZE, HANG = "kill", "freeze", "hang"
+"""SIGKILL; SIGSTOP and SIGCONT after a moment; SIGSTOP until the watchdog kills what hangs."""
+BUDGET, PERIOD_S = 4, 62.0
+"""The shipped tree allows 5 restarts in 60 s; one is left for a start that fails."""
+FREEZE_S = (1.0, 4.0)
+NEVER_HANG = {"broker", "rabbitmq", "watchdog"}
+"""Nobody watches their heartbeat, so nobody would kill them: they are frozen for a moment instead."""
+
+
+@dataclass
+class Fault:
+    """One fault that landed. Times in seconds since the epoch; `recovered_at`: it handled its next message."""
+
+    service: str
+    instance: str
+    kind: str
+    at: float
+    held: str
+    recovered_at: float | None = None
+    killed_by: str = "SIGKILL"
+
+    @property
+    def recovery_s(self) -> float | None:
+        return None if self.recovered_at is None else self.recovered_at - self.at
+
+
+@dataclass
+class Plan:
+    """`services`: those to hit. The same seed makes the same choices as long as the mesh gives the same chances."""
+
+    seed: int
+    services: tuple[str, ...]
+    storm: bool = False
+    _spent: dict[str, deque[float]] = field(default_factory=dict)
+    _turns: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+
+    def service(self, now: float, *, recovering: Collection[str]) -> str | None:
+        """The next victim, each service equally often; None when all have spent their budget."""
+        if self.storm:
+            return self._turn(self.services)
+        able = [s for s in self.services if s not in recovering and self._left(s, now) > 0]
+        return self._turn(able) if able else None
+
+    def kind(self, service: str) -> str:
+        """Three in four are killed outright."""
+        if self.storm or self.chance.random() < 0.75:
+            return KILL
+        return FREEZE if service in NEVER_HANG or self.chance.random() < 0.5 else HANG
+
+    def spend(self, service: str, now: float) -> None:
+        self._spent.setdefault(service, deque()).append(now)
+
+    def pause_s(self, spacing_s: float) -> float:
+        """Until the next kill: between half and one and a half times the mean."""
+        return spacing_s * self.chance.uniform(0.5, 1.5)
+
+    def freeze_s(self) -> float:
+        return self.chance.uniform(*FREEZE_S)
+
+    def _turn(self, able: Collection[str]) -> str:
+        """Everybody once, in random order, then again: so all are hit even by a short run."""
+        waiting = [s for s in self._turns if s in able]
+        if not waiting:
+            self._turns = sorted(self.services)
+            self.chance.shuffle(self._turns)
+            waiting = [s for s in self._turns if s in able]
+        self._turns.remove(waiting[0])
+        return waiting[0]
+
+    def _left(self, service: str, now: float) -> int:
+        spent = self._spent.setdefault(service, deque())
+        while spent and now - spent[0] > PERIOD_S:
+            spent.popleft()
+        return BUDGET - len(spent)
