@@ -1,0 +1,1 @@
+"""The simulator: the real services on a simulated broker, store and clock, one thread, one seed, no I/O."""

@@ -1,0 +1,266 @@
+"""The broker: the real wire map of `topology.py`, simulated. Queues, redeliveries, limits, time to live, confirms."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import Rejected, Retryable
+from shared.messaging import topology
+from shared.messaging.envelope import Outgoing
+from tests.sim.loop import PROCESS, Process, SimLoop, point
+
+USER = "guest"
+HEARTBEAT_S = 20.0
+"""Two heartbeats missed: what a silent process held is delivered to others."""
+
+
+@dataclass(eq=False)
+class Letter:
+    """A message in a queue. `returns`: how often a consumer was lost with it."""
+
+    out: Outgoing
+    routing_key: str
+    returns: int = 0
+    headers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Consumer:
+    link: "SimLink"
+    on_message: Callable[[Any], Awaitable[None]]
+    prefetch: int
+    ack_first: bool = False
+    in_hand: list[Letter] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Queue:
+    name: str
+    arguments: dict[str, Any]
+    letters: deque[Letter] = field(default_factory=deque)
+    consumers: list[Consumer] = field(default_factory=list)
+
+
+class SimMessage:
+    """What the product takes for aio-pika's IncomingMessage."""
+
+    def __init__(self, broker: "Broker", queue: Queue, consumer: Consumer, letter: Letter) -> None:
+        out = letter.out
+        self.body, self.message_id, self.type = out.body, out.message_id, out.type
+        self.routing_key, self.reply_to, self.user_id = letter.routing_key, out.reply_to, USER
+        self.correlation_id = out.correlation_id or out.message_id
+        self.headers, self.priority, self.redelivered = dict(letter.headers), out.priority, letter.returns > 0
+        self._broker, self._queue, self._consumer, self._letter = broker, queue, consumer, letter
+
+    async def ack(self) -> None:
+        await point("before_ack")
+        if self._letter not in self._consumer.in_hand:
+            raise RuntimeError("the channel is closed")
+        self._broker.settled(self._queue, self._consumer, self._letter)
+        await point("after_ack")
+
+
+class Broker:
+    """`trace` is told of everything. `duplicate`: the chance that a publish arrives twice (a confirm was lost)."""
+
+    def __init__(self, loop: SimLoop, trace: Callable[..., None], *, duplicate: float = 0.0) -> None:
+        self.loop, self.trace, self.duplicate = loop, trace, duplicate
+        self.exchanges = {e.name: e for e in topology.exchanges()}
+        self.queues = {q.name: Queue(q.name, q.arguments) for q in topology.queues()}
+        self.bindings = [(b.exchange, b.queue, b.key.split(".")) for b in topology.bindings()]
+        self.published: list[Outgoing] = []
+        self.quiet = False
+
+    def publish(self, out: Outgoing) -> None:
+        """Raises Rejected when a mandatory message has nowhere to go."""
+        self.published.append(out)
+        self._route(Letter(out, out.routing_key, headers=dict(out.headers)), out.exchange)
+        if not self.quiet and self.loop.random.random() < self.duplicate:
+            self.trace("duplicated", out.type, out.message_id[:8])
+            self._route(Letter(out, out.routing_key, headers=dict(out.headers)), out.exchange)
+
+    def _route(self, letter: Letter, exchange: str) -> None:
+        names = self._targets(exchange, letter.routing_key)
+        if not names and "alternate-exchange" in getattr(self.exchanges.get(exchange), "arguments", {}):
+            names = self._targets(topology.DEAD, "")
+        if not names and (letter.out.mandatory and exchange not in (topology.EVENTS,)):
+            raise Rejected(f"nobody listens on {exchange or 'queue'} {letter.routing_key}")
+        for name in names:
+            self._enqueue(self.queues[name], Letter(letter.out, letter.routing_key, 0, dict(letter.headers)))
+
+    def _targets(self, exchange: str, key: str) -> list[str]:
+        if exchange == "":
+            return [key] if key in self.queues else []
+        fanout, words = self.exchanges[exchange].kind == "fanout", key.split(".")
+        found = [q for e, q, pattern in self.bindings if e == exchange and (fanout or _matches(pattern, words))]
+        return list(dict.fromkeys(q for q in found if q in self.queues))
+
+    def _enqueue(self, queue: Queue, letter: Letter) -> None:
+        ttl = queue.arguments.get("x-message-ttl")
+        if ttl is not None:
+            queue.letters.append(letter)
+            self.loop.outside_later(ttl / 1000, self._expired, queue, letter)
+            return
+        random = self.loop.random
+        if not self.quiet and queue.letters and random.random() < 0.2:
+            queue.letters.insert(random.randrange(len(queue.letters)), letter)
+        else:
+            queue.letters.append(letter)
+        self._pump(queue)
+
+    def _expired(self, queue: Queue, letter: Letter) -> None:
+        queue.letters.remove(letter)
+        self._dead_letter(queue, letter, "expired")
+
+    def _dead_letter(self, queue: Queue, letter: Letter, reason: str) -> None:
+        headers = {**letter.headers, "x-death": [{"queue": queue.name, "reason": reason}]}
+        self._route(Letter(letter.out, letter.routing_key, 0, headers), queue.arguments["x-dead-letter-exchange"])
+
+    def _pump(self, queue: Queue) -> None:
+        while queue.letters:
+            free = [c for c in queue.consumers if len(c.in_hand) < c.prefetch]
+            if not free:
+                return
+            consumer = free[int(self.loop.random.random() * len(free))]
+            letter = queue.letters.popleft()
+            if not consumer.ack_first:
+                consumer.in_hand.append(letter)
+            delay = 0.001 + self.loop.random.random() ** 4 * 0.3
+            self.loop.outside_later(delay, self._deliver, queue, consumer, letter)
+
+    def _deliver(self, queue: Queue, consumer: Consumer, letter: Letter) -> None:
+        if consumer not in queue.consumers or not (consumer.ack_first or letter in consumer.in_hand):
+            return  # the connection went in the meantime: returned already
+        message = SimMessage(self, queue, consumer, letter)
+        process = consumer.link.process
+        self.trace("deliver", process.name, queue.name, letter.out.type, letter.out.message_id[:8])
+        self.loop.spawn(process, consumer.on_message(message))
+
+    def settled(self, queue: Queue, consumer: Consumer, letter: Letter) -> None:
+        consumer.in_hand.remove(letter)
+        self._pump(queue)
+
+    def lost(self, link: "SimLink") -> None:
+        """A connection ended: what it held goes back, marked as redelivered; its exclusive queue is gone."""
+        for queue in list(self.queues.values()):
+            for consumer in [c for c in queue.consumers if c.link is link]:
+                queue.consumers.remove(consumer)
+                returned, consumer.in_hand = consumer.in_hand, []
+                for letter in reversed(returned):
+                    self._return(queue, letter)
+        self.queues.pop(link.own, None)
+        self.bindings = [b for b in self.bindings if b[1] != link.own]
+        for queue in list(self.queues.values()):
+            self._pump(queue)
+
+    def _return(self, queue: Queue, letter: Letter) -> None:
+        letter.returns += 1
+        if letter.returns > queue.arguments.get("x-delivery-limit", 1000):
+            self._dead_letter(queue, letter, "delivery_limit")
+        else:
+            queue.letters.appendleft(letter)
+
+    def busy(self) -> list[str]:
+        """Queues with anything in them or in a consumer's hands."""
+        return [q.name for q in self.queues.values() if q.letters or any(c.in_hand for c in q.consumers)]
+
+
+def _matches(pattern: list[str], words: list[str]) -> bool:
+    return len(pattern) == len(words) and all(p in ("*", w) for p, w in zip(pattern, words, strict=True))
+
+
+class SimLink:
+    """What the product takes for its Link. Belongs to the process in which it is made."""
+
+    broker: Broker
+
+    def __init__(self, url: str, *, name: str, publish_timeout_s: float = 30.0, **_: Any) -> None:
+        self.name, self.user, self.publish_timeout_s = name, USER, publish_timeout_s
+        self.process: Process = PROCESS.get()
+        self.on_reconnected: list[Callable[[], Awaitable[None]]] = []
+        self.own, self._own_events, self._own_consumer = "", (), None
+        self._consumers: list[tuple[str, Consumer]] = []
+        self._up = asyncio.Event()
+        self._lives = 0
+        self.process.on_kill.append(lambda: self.broker.lost(self))
+
+    @property
+    def connected(self) -> bool:
+        return self._up.is_set()
+
+    async def connect(self, *, wait_s: float | None = None) -> None:
+        await point("before_connect")
+
+    async def declare(self, queues: Iterable[Any], bindings: Iterable[Any]) -> None:
+        """The wire map is there from the beginning."""
+
+    def consume(self, queue: str, on_message: Any, *, prefetch: int) -> None:
+        self._consumers.append((queue, Consumer(self, on_message, prefetch)))
+
+    def consume_own(self, queue: str, on_message: Any, *, events: Iterable[str] = ()) -> None:
+        self.own, self._own_events = queue, tuple(events)
+        self._consumers.append((queue, Consumer(self, on_message, 100, ack_first=True)))
+
+    async def start(self) -> None:
+        await point("before_start")
+        self._open()
+
+    def _open(self) -> None:
+        broker = self.broker
+        if self.own:
+            broker.queues[self.own] = Queue(self.own, {})
+            broker.bindings += [(topology.EVENTS, self.own, key.split(".")) for key in self._own_events]
+        for name, consumer in self._consumers:
+            broker.queues[name].consumers.append(consumer)
+        self._up.set()
+        for name, _ in self._consumers:
+            broker._pump(broker.queues[name])
+
+    async def bind_own(self, key: str) -> None:
+        self.broker.bindings.append((topology.EVENTS, self.own, key.split(".")))
+
+    async def publish(self, out: Outgoing) -> None:
+        """As the real one: through reconnects, again when the connection went before the confirm."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.publish_timeout_s
+        while True:
+            await point("before_publish")
+            life = self._lives
+            if self._up.is_set():
+                self.broker.publish(out)
+                await point("before_confirm")
+                await asyncio.sleep(0.001 + loop.random.random() ** 4 * 0.2)
+                if life == self._lives:
+                    await point("after_confirm")
+                    return
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._up.wait()
+            except TimeoutError:
+                raise Retryable(f"the broker did not confirm within {self.publish_timeout_s:.0f} s") from None
+
+    def cut(self, for_s: float) -> None:
+        """The connection breaks, and comes back after a while."""
+        if not self._up.is_set() or self.process.dead:
+            return
+        self._up.clear()
+        self._lives += 1
+        self.broker.lost(self)
+        self.broker.loop.outside_later(for_s, self._back)
+
+    def _back(self) -> None:
+        if not self.process.dead:
+            self.broker.loop.spawn(self.process, self._reconnected())
+
+    async def _reconnected(self) -> None:
+        self._open()
+        for callback in self.on_reconnected:
+            await callback()
+
+    async def stop_consuming(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,224 @@
+"""A loop with a virtual clock that runs several simulated processes in one thread and can kill any of them.
+
+Within a process callbacks run in order, as in asyncio; which process goes next is drawn from the seed. Killing one
+drops its tasks, timers and memory where they stand: nothing of it runs any more.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from types import CoroutineType
+from typing import Any
+
+PROCESS: ContextVar["Process"] = ContextVar("process")
+_numbers = count(1)
+
+
+class SimTask(asyncio.Task):
+    """Its hash is its number, so that a set of tasks has the same order each time."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self._number = next(_numbers)
+        super().__init__(*args, **more)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@dataclass(eq=False)
+class Process:
+    """One life of a process. `frozen_until`: stopped (as by SIGSTOP) until then. `on_kill`: what the world lets go."""
+
+    name: str
+    life: int = 1
+    ready: deque[asyncio.Handle] = field(default_factory=deque)
+    tasks: set[SimTask] = field(default_factory=set)
+    dead: bool = False
+    frozen_until: float = 0.0
+    last_task: "SimTask | None" = None
+    last_point: str = ""
+    on_kill: list[Callable[[], None]] = field(default_factory=list)
+    context: Context = field(default_factory=copy_context)
+
+    def __post_init__(self) -> None:
+        self.context.run(PROCESS.set, self)
+
+    @property
+    def service(self) -> str:
+        return self.name.rsplit("-", 1)[0]
+
+    def where(self) -> list[tuple[str, int]]:
+        """Where the task that moved last now waits: (function, line) of the product's own code, outermost first."""
+        return _frames(self.last_task.get_coro()) if self.last_task else []
+
+
+def _frames(awaited: Any) -> list[tuple[str, int]]:
+    found = []
+    while awaited is not None:
+        if isinstance(awaited, CoroutineType) and awaited.cr_frame is not None:
+            code = awaited.cr_frame.f_code
+            if "/services/" in code.co_filename or "/shared/" in code.co_filename:
+                found.append((code.co_qualname, awaited.cr_frame.f_lineno))
+            awaited = awaited.cr_await
+        elif hasattr(awaited, "ag_frame") and awaited.ag_frame is not None:
+            awaited = awaited.ag_await
+        else:
+            awaited = getattr(awaited, "cr_await", None)
+    return found
+
+
+class SimLoop(asyncio.AbstractEventLoop):
+    """`on_point(process, label)` is told of each position at which the outside world can see a process."""
+
+    def __init__(self, random: Random) -> None:
+        self.random, self.now, self.steps = random, 0.0, 0
+        self.processes: list[Process] = []
+        self.outside = self.process("outside")
+        self.on_point: Callable[[Process, str], None] = lambda *_: None
+        self.errors: list[str] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle, Process]] = []
+        self._order = count()
+
+    def process(self, name: str, life: int = 1) -> Process:
+        made = Process(name, life)
+        self.processes.append(made)
+        return made
+
+    # what asyncio asks of a loop
+    def time(self) -> float:
+        return self.now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> SimTask:
+        task = SimTask(coro, loop=self, name=name, context=context)
+        owner = (context or copy_context()).get(PROCESS, self.outside)
+        owner.tasks.add(task)
+        task.add_done_callback(owner.tasks.discard, context=owner.context)
+        return task
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+        context = copy_context() if context is None else context
+        handle = asyncio.Handle(callback, args, self, context)
+        process = context.get(PROCESS, self.outside)
+        if not process.dead:
+            process.ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        context = copy_context() if context is None else context
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        process = context.get(PROCESS, self.outside)
+        if not process.dead:
+            heapq.heappush(self._timers, (when, next(self._order), handle, process))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        pass
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """A thread is a step like any other here."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        process = PROCESS.get(self.outside)
+        if not process.dead and not str(context.get("message", "")).startswith("Task was destroyed"):
+            self.errors.append(f"{process.name}: {context.get('message')}: {context.get('exception')!r}")
+
+    # what the world asks of it
+    def outside_later(self, delay: float, callback: Any, *args: Any) -> None:
+        self.call_later(delay, callback, *args, context=self.outside.context)
+
+    def spawn(self, process: Process, work: Coroutine[Any, Any, None]) -> SimTask:
+        return self.create_task(work, context=process.context)
+
+    def kill(self, process: Process) -> None:
+        """SIGKILL: no finally block of it has any effect."""
+        process.dead = True
+        self.processes.remove(process)
+        process.ready.clear()
+        for let_go in process.on_kill:
+            let_go()
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        try:
+            for task in list(process.tasks):
+                task._log_destroy_pending = False
+                with contextlib.suppress(BaseException):
+                    process.context.run(task.get_coro().close)
+            process.tasks.clear()
+            process.ready.clear()
+            process.last_task = None
+        finally:
+            sys.unraisablehook = hook
+
+    def step(self) -> bool:
+        """Runs one callback, or lets time pass until there is one. False when nothing will ever happen again."""
+        live = [p for p in self.processes if p.ready and p.frozen_until <= self.now]
+        if not live:
+            return self._pass_time()
+        process = live[0] if len(live) == 1 else live[int(self.random.random() * len(live))]
+        handle = process.ready.popleft()
+        if not handle._cancelled:
+            self.steps += 1
+            handle._run()
+        return True
+
+    def _pass_time(self) -> bool:
+        thaw = min((p.frozen_until for p in self.processes if p.frozen_until > self.now), default=None)
+        while self._timers and (self._timers[0][2]._cancelled or self._timers[0][3].dead):
+            heapq.heappop(self._timers)
+        due = self._timers[0][0] if self._timers else None
+        moments = [moment for moment in (thaw, due) if moment is not None]
+        if not moments:
+            return False
+        self.now = max(self.now, min(moments))
+        while self._timers and self._timers[0][0] <= self.now:
+            _, _, handle, process = heapq.heappop(self._timers)
+            if not handle._cancelled and not process.dead:
+                process.ready.append(handle)
+        return True
+
+
+class _Pause:
+    def __await__(self) -> Any:
+        yield
+
+
+async def point(label: str) -> None:
+    """A position that faults can aim at. A process killed here has done what stands before, and nothing after."""
+    process = PROCESS.get()
+    if process.dead:
+        raise GeneratorExit  # only clean-up of a killed process comes here: it has no effect
+    process.last_point, process.last_task = label, asyncio.current_task()
+    asyncio.get_running_loop().on_point(process, label)
+    await _Pause()

@@ -1,0 +1,225 @@
+"""One schedule, from the first message to the last: runs it and hands over what there was to see."""
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import services.inference.app
+import services.inference.store
+import services.planner.store
+import shared.messaging.database
+import shared.runtime.service
+from shared.contracts.goals import CancelGoal, GoalEnded
+from shared.contracts.supervision import ChildDied
+from shared.messaging.database import Database
+from shared.messaging.envelope import Envelope, Outgoing
+from shared.messaging.ids import goal_id_for
+from shared.messaging.outbox import Tables
+from shared.messaging.publish import Stamp
+from tests.sim.broker import HEARTBEAT_S, USER, Broker, Queue, SimLink
+from tests.sim.clock import log_to, virtual
+from tests.sim.loop import PROCESS, Process, SimLoop
+from tests.sim.mesh import NAMES, Model, build
+from tests.sim.schedule import Crash, Schedule, Trouble
+from tests.sim.store import SimEngine, Store
+
+LIMIT_S, CALM_S = 1000.0, 300.0
+"""Virtual seconds until goals that have not ended are stuck, and until all must be quiet after the last has ended."""
+CLIENT = "client.sim"
+Trace = Callable[..., None]
+
+
+@functools.cache
+def stores() -> dict[str, Store]:
+    """One per owner and (real) process, reset for each schedule."""
+    found = {}
+    for name, tables in (("planner", services.planner.store.TABLES), ("inference", services.inference.store.TABLES)):
+        Database("sqlite+aiosqlite://", tables, stamp=Stamp(name, name))  # adds the tables of messaging
+        Tables.on(tables)
+        found[name] = Store(tables)
+    return found
+
+
+@dataclass
+class World:
+    """`sites`: where processes were killed. `order`: a digest of the order in which deliveries were begun."""
+
+    schedule: Schedule
+    tell: Trace | None = None
+    sites: list[tuple[str, str, tuple[tuple[str, int], ...]]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    remembered: Counter[str] = field(default_factory=Counter)
+    order: int = 0
+    stuck: bool = False
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.schedule.seed)
+        self.loop = SimLoop(self.random)
+        self.broker = Broker(self.loop, self.trace, duplicate=self.schedule.duplicate)
+        self.broker.queues[CLIENT] = Queue(CLIENT, {})
+        self.model = Model(self.loop)
+        self.goal_ids = [goal_id_for(USER, message_id) for message_id, _, _ in self.schedule.goals]
+        self.calm_at: float | None = None
+        self._processes: dict[str, Process] = {}
+        self._links: dict[str, SimLink] = {}
+        self._lives: Counter[str] = Counter()
+        self._passed: Counter[tuple[str, str]] = Counter()
+        self._due: Crash | None = None
+        self._crashes = list(self.schedule.crashes)
+
+    def trace(self, what: str, *details: Any) -> None:
+        if what == "deliver":
+            self.order = hash((self.order, details[0], details[2]))
+        if self.tell:
+            self.tell(f"{self.loop.now:9.3f}  {what:12s}", *details)
+
+    def run(self) -> "World":
+        for store in stores().values():
+            store.reset()
+        log_to(self.trace if self.tell else None)
+        self.loop.on_point = self._on_point
+        replaced = [
+            (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(stores()[schema])),
+            (Database, "_lock_sqlite", lambda _: None),
+            (Database, "_migrate", _no_migration),
+            (shared.runtime.service, "Link", self._link),
+            (services.inference.app, "Script", lambda _: self.model),
+        ]
+        asyncio._set_running_loop(self.loop)
+        try:
+            with virtual(self.loop, self.random, replaced):
+                self.loop.outside.context.run(self._begin)
+                while self.loop.step():
+                    if self._due is not None:
+                        self._kill(self._due)
+                    if self.calm_at is not None and self._calm():
+                        break
+                    if self.loop.now > LIMIT_S or (self.calm_at and self.loop.now > self.calm_at + CALM_S):
+                        self.stuck = True
+                        break
+                for process in list(self._processes.values()):
+                    self.loop.kill(process)
+        finally:
+            asyncio._set_running_loop(None)
+        return self
+
+    def _link(self, url: str, **more: Any) -> SimLink:
+        link = SimLink(url, **more)
+        link.broker = self.broker
+        self._links[PROCESS.get().name] = link
+        return link
+
+    def _begin(self) -> None:
+        for name in NAMES:
+            self._start(name)
+        for message_id, goal, at in self.schedule.goals:
+            out = Outgoing(
+                "warren.commands", goal.key(), goal.encode(), message_id, goal.type_name(), reply_to=goal.reply_to
+            )
+            self.loop.outside_later(at, self._publish, out)
+        for trouble in self.schedule.troubles:
+            self.loop.outside_later(trouble.at, self._trouble, trouble)
+        if self.schedule.cancel:
+            number, at = self.schedule.cancel
+            cancel = CancelGoal(goal_id=self.goal_ids[number])
+            out = Stamp("cli", "cli").outgoing(cancel, message_id="cancel-1", subject=cancel.goal_id)
+            self.loop.outside_later(at, self._publish, out)
+        self.loop.outside_later(0.5, self._look)
+
+    def _publish(self, out: Outgoing) -> None:
+        self.trace("client", out.type, out.message_id)
+        self.broker.publish(out)
+
+    def _start(self, name: str) -> None:
+        self._lives[name] += 1
+        process = self.loop.process(name, self._lives[name])
+        self._processes[name] = process
+        service = process.context.run(build, name, remembered=self.remembered)
+        self.trace("start", name, f"life {process.life}")
+        self.loop.spawn(process, self._serve(process, service))
+
+    async def _serve(self, process: Process, service: Any) -> None:
+        try:
+            await service.start()
+            await service.failed
+        except Exception as error:
+            self.violations.append(f"{process.name} ended by itself: {type(error).__name__}: {error}")
+
+    # what goes wrong
+    def _on_point(self, process: Process, label: str) -> None:
+        if self.calm_at is not None or not self._crashes:
+            return
+        for label_or_any in (label, "any"):
+            key = (process.name, label_or_any)
+            self._passed[key] += 1
+            for crash in self._crashes:
+                if (crash.process, crash.point) == key and crash.nth <= self._passed[key] and self._due is None:
+                    self._due = crash
+
+    def _kill(self, crash: Crash) -> None:
+        self._due = None
+        self._crashes.remove(crash)
+        process = self._processes.pop(crash.process, None)
+        if process is None or process.dead:
+            return
+        where = tuple(process.where())
+        self.sites.append((process.service, process.last_point, where))
+        self.trace("KILL", process.name, "at", process.last_point, where[-1] if where else "")
+        self.loop.kill(process)
+        if process.service == "inference":
+            rows = stores()["inference"].rows("SELECT id FROM generations WHERE state = 'done'")
+            self.model.crashed({row.id for row in rows})
+        self.loop.outside_later(crash.down_s, self._start, crash.process)
+        if crash.noticed:
+            died = ChildDied(service=process.service, instance=process.name, reason="simulated")
+            out = Stamp("watchdog", "watchdog").outgoing(
+                died, message_id=f"died-{process.name}-{process.life}", cause=Envelope(), subject=process.name
+            )
+            self.loop.outside_later(0.2, self._publish, out)
+
+    def _trouble(self, trouble: Trouble) -> None:
+        process = self._processes.get(trouble.process)
+        if process is None or self.calm_at is not None:
+            return
+        self.trace(trouble.kind.upper(), trouble.process, f"{trouble.for_s:.1f} s")
+        link = self._links[trouble.process]
+        if trouble.kind == "cut":
+            link.cut(trouble.for_s)
+            return
+        process.frozen_until = self.loop.now + trouble.for_s
+        if trouble.for_s > HEARTBEAT_S:
+            self.loop.outside_later(HEARTBEAT_S, link.cut, trouble.for_s - HEARTBEAT_S + 0.5)
+
+    # how it ends
+    def answers(self) -> dict[str, set[str]]:
+        """Ids of the final answers that the client got, by goal."""
+        found: dict[str, set[str]] = {}
+        for letter in self.broker.queues[CLIENT].letters:
+            answer = GoalEnded.model_validate_json(letter.out.body)
+            found.setdefault(answer.goal_id or "refused", set()).add(letter.out.message_id)
+        return found
+
+    def _look(self) -> None:
+        if self.broker.queues[CLIENT].letters and set(self.answers()) >= set(self.goal_ids):
+            self.calm_at = self.loop.now
+            self.broker.quiet = True
+            self.trace("calm")
+        else:
+            self.loop.outside_later(0.5, self._look)
+
+    def _calm(self) -> bool:
+        """All goals have ended: is everything at rest?"""
+        if self.loop.now < (self._looked_at if hasattr(self, "_looked_at") else 0):
+            return False
+        self._looked_at = self.loop.now + 0.5
+        if set(self.broker.busy()) - {CLIENT} or len(self._processes) < len(NAMES):
+            return False
+        return not any(store.held_by or store.rows("SELECT id FROM outbox LIMIT 1") for store in stores().values())
+
+
+async def _no_migration(*_: Any) -> None:
+    """The store has its tables."""
