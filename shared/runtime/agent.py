@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 BEAT_S = 2.0
 """A sign of life at least this often while working."""
+HELD_S = 2.0
+"""When to ask again for a step that another worker holds: if that one died, its lease ends long before its time."""
 LET_GO_S = 5.0
 """How long cancelled work may take to clean up before its message is settled without it."""
 ReplyT = TypeVar("ReplyT", bound=Reply)
@@ -150,7 +152,7 @@ class Agent:
         if claimed.verdict == "gone":
             raise Cancelled(claimed.reason or "the step is not wanted any more")
         if claimed.verdict == "held":
-            raise Deferred(claimed.reason or "another worker holds the lease", delay_s=self.lease.total_seconds() / 3)
+            raise Deferred(claimed.reason or "another worker holds the lease", delay_s=HELD_S)
         return step.model_copy(update={"fence": claimed.fence, "deadline_at": claimed.deadline_at or step.deadline_at})
 
     async def _outcome(self, run: _Run, envelope: Envelope) -> StepOutcome:

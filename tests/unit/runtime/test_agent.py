@@ -21,7 +21,7 @@ from shared.contracts.steps import (
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, Retryable
 from shared.messaging.envelope import ATTEMPT, REASON, Envelope
 from shared.messaging.topology import RESEARCHER
-from shared.runtime.agent import Agent, StepContext, StepOutcome
+from shared.runtime.agent import HELD_S, Agent, StepContext, StepOutcome
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 STEP = RunStep(goal_id="g1", step="1", agent="researcher", goal="why?", question="why?", fence=7)
@@ -141,9 +141,10 @@ async def test_a_step_that_is_held_or_gone_is_not_worked_on(verdict, error):
     async def work(context: StepContext) -> StepOutcome:
         raise AssertionError("must not run")
 
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         await agent(service, work).on_run_step(STEP, Envelope(redelivered=True))
     assert service.of(StepFinished) == []
+    assert getattr(raised.value, "delay_s", HELD_S) == HELD_S
 
 
 @pytest.mark.parametrize("error", [Rejected("no such engine"), RequestFailed("no such engine", kind="rejected")])
