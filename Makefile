@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Each target creates what it needs: .venv, a broker, the image.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration e2e chaos check fmt up down ask logs scale kill dead doctor lock docs clean
+.PHONY: help demo test soak unit integration e2e chaos check fmt up down ask logs scale kill dead doctor lock docs clean
 VENV := .venv/bin
 WARREN := $(VENV)/warren
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header
@@ -54,6 +54,10 @@ doctor: ## What is installed, reachable, wrong, and what to do about it
 test: ## All tests, lane by lane (the Docker lane where an engine answers)
 	@infra/setup --dev --broker
 	@tests/lanes
+
+soak: ## What the lanes only sample, whole: every crash point (ten minutes or so)
+	@infra/setup --dev --broker
+	@WARREN_SOAK=1 $(VENV)/python -m pytest -rs tests/crash
 
 unit: ## The tests without any I/O, in seconds
 	@infra/setup --dev
