@@ -44,6 +44,8 @@ class Link:
     def __post_init__(self) -> None:
         be_lenient()
         self._up = asyncio.Event()
+        self._exchanges: set[str] = set()
+        self._looking_up = asyncio.Lock()
         self._broker = RabbitBroker(
             str(URL(self.url).update_query(heartbeat=self.heartbeat_s, name=self.name)),
             default_channel=Channel(publisher_confirms=True, on_return_raises=True),
@@ -139,7 +141,9 @@ class Link:
                 if not out.mandatory:
                     return
                 raise Rejected(f"nobody listens on {out.exchange or 'queue'} {out.routing_key}") from None
-            except (*_LOST, DeliveryError, TimeoutError) as error:
+            except (*_LOST, DeliveryError, TimeoutError, asyncio.CancelledError) as error:
+                if _is_cancelled(error):
+                    raise
                 log.debug("publish_again", key=out.routing_key, reason=str(error) or type(error).__name__)
                 await self._wait_until_up(deadline, pause_s)
                 pause_s = min(1.0, pause_s * 2)
@@ -147,7 +151,7 @@ class Link:
     async def _publish(self, out: Outgoing) -> None:
         await self._broker.publish(
             out.body,
-            exchange=RabbitExchange(out.exchange, declare=False) if out.exchange else None,
+            exchange=await self._known(out.exchange) if out.exchange else None,
             routing_key=out.routing_key,
             mandatory=out.mandatory or out.exchange == "",
             persist=out.persistent,
@@ -161,6 +165,15 @@ class Link:
             timestamp=datetime.now(UTC),
             user_id=self.user,
         )
+
+    async def _known(self, name: str) -> RabbitExchange:
+        """Looked up once, by one: a hundred first messages would each look it up, one after another."""
+        exchange = RabbitExchange(name, declare=False)
+        if name not in self._exchanges:
+            async with self._looking_up:
+                await self._broker.declare_exchange(exchange)
+                self._exchanges.add(name)
+        return exchange
 
     async def _wait_until_up(self, deadline: float, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
@@ -186,6 +199,13 @@ class Link:
 
     def _went_down(self, *_: Any) -> None:
         self._up.clear()
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Did somebody cancel this task? The library ends all that wait for a confirm with CancelledError, too, when a
+    silent connection is given up; taken for the real thing it would end the relay, unseen."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 async def _as_it_is(message: Any) -> Any:
