@@ -183,10 +183,11 @@ class Relay:
         self.forgotten(sent)
 
     async def _send(self, batch: list[Stored]) -> None:
-        """Messages about one goal leave in order, those about different goals side by side."""
+        """Messages about one goal leave in order, those about different goals, and plain replies, side by side."""
         groups: dict[str, list[Stored]] = {}
         for stored in batch:
-            groups.setdefault(stored.message.goal_id or "", []).append(stored)
+            is_reply = not stored.message.exchange
+            groups.setdefault(stored.message.goal_id or (str(stored.id) if is_reply else ""), []).append(stored)
         unsent = [row for rows in await asyncio.gather(*map(self._send_group, groups.values())) for row in rows]
         self._pending[:0] = unsent
 
