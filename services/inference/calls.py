@@ -20,6 +20,7 @@ from services.inference.ollama_client import Answer
 from services.inference.store import Claim, Ledger
 from shared.contracts.generation import Generate, Generated, Timings, Usage
 from shared.contracts.goals import StepProgress
+from shared.crashpoints import reached
 from shared.errors import WarrenError
 from shared.messaging.database import Database
 from shared.runtime.service import Publisher
@@ -166,6 +167,7 @@ class Calls:
         self.wake()
 
     async def _run(self, call: Running) -> None:
+        reached("call_claimed")
         signs = asyncio.create_task(self._show_life(call))
         try:
             result = await self._think(call)
@@ -174,7 +176,9 @@ class Calls:
             result = self._failed(call, f"{type(error).__name__}: {error}")
         finally:
             signs.cancel()
+        reached("call_answered")
         await self._keep(call, result)
+        reached("call_kept")
 
     async def _think(self, call: Running) -> Generated:
         """With the chosen engine; `auto` quotes the sources where the model fails, and says so."""

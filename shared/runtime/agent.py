@@ -30,6 +30,7 @@ from shared.contracts.steps import (
     StepsStopped,
     StepUsage,
 )
+from shared.crashpoints import reached
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, WarrenError
 from shared.messaging.envelope import REASON, Envelope
 from shared.messaging.ids import derived_id
@@ -134,13 +135,16 @@ class Agent:
 
     async def on_run_step(self, message: RunStep, envelope: Envelope) -> None:
         """Runs twice when this worker dies before the ack; the fence makes one of the two results count."""
+        reached("step_received")
         step = await self._claimed(message, envelope) if _must_claim(envelope) else message
         run = _Run(step)
         runs = self._by_goal.setdefault(step.goal_id, [])
         runs.append(run)
         try:
             outcome = await self._outcome(run, envelope)
+            reached("before_result")
             await self._finish(step, outcome, envelope)
+            reached("after_result")
         finally:
             runs.remove(run)
             if not runs:
