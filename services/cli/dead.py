@@ -1,12 +1,20 @@
-"""`warren dead`: messages that can never succeed, each with its reason."""
+"""`warren dead`: messages that can never succeed, each with its reason; and the ways out for them."""
 
 from __future__ import annotations
 
-from services.cli.console import duration, one_line, print_json, print_table
-from services.cli.options import AsJson, Url
-from services.cli.outcome import Exit, run_async
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-HELP = "Look at dead letters: messages that could not be handled, with the reason."
+from cyclopts import Parameter
+
+from services.cli.console import duration, one_line, print_json, print_table, say
+from services.cli.options import AsJson, Url
+from services.cli.outcome import Exit, UsageError, run_async
+
+if TYPE_CHECKING:
+    from shared.contracts.dead_letters import DropDeadLetters, RetryDeadLetters
+
+HELP = "Dead letters: messages that could not be handled. Look at them, put them back, correct or drop them."
 
 
 def list_(*, limit: int = 100, as_json: AsJson = False, url: Url = None) -> int:
@@ -67,4 +75,99 @@ def show(letter: str, /, *, as_json: AsJson = False, url: Url = None) -> int:
     return run_async(work)
 
 
-COMMANDS = {"list": list_, "show": show}
+def retry(*letters: str, as_json: AsJson = False, url: Url = None) -> int:
+    """Put dead letters back where they came from, each exactly once, when what was in their way is gone.
+
+    Parameters
+    ----------
+    letters: Their ids, or the first eight characters of them.
+    """
+    from shared.contracts.dead_letters import RetryDeadLetters
+
+    return _each(RetryDeadLetters, letters, "put back", as_json=as_json, url=url)
+
+
+def drop(*letters: str, as_json: AsJson = False, url: Url = None) -> int:
+    """Forget dead letters for good.
+
+    Parameters
+    ----------
+    letters: Their ids, or the first eight characters of them.
+    """
+    from shared.contracts.dead_letters import DropDeadLetters
+
+    return _each(DropDeadLetters, letters, "dropped", as_json=as_json, url=url)
+
+
+def edit(
+    letter: str,
+    /,
+    *,
+    body: Annotated[Path | None, Parameter(help="Take the new body from this file; - is stdin.")] = None,
+    kind: Annotated[str | None, Parameter(name="--type", help="Another message type, e.g. submit_goal.v1.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> int:
+    """Correct a dead letter and send it as a new message. Without --body it opens $EDITOR, or reads a piped stdin.
+
+    Parameters
+    ----------
+    letter: Its id, or the first eight characters of it.
+    """
+    from services.cli.connection import connected
+    from services.cli.correct import checked_body, corrected
+    from shared.contracts.dead_letters import DeadLetterSent, DeadLetterShown, EditDeadLetter, ShowDeadLetter
+
+    async def work() -> int:
+        async with connected(url) as client:
+            seen = await client.ask(ShowDeadLetter(id=letter), DeadLetterShown)
+            text = corrected(seen, body)
+            if text is None:
+                say("nothing was changed, nothing was sent")
+                return Exit.CANCELLED
+            checked_body(text, kind or seen.type or "")
+            command = EditDeadLetter(id=seen.dead_letter.id, body=text, type=kind)
+            sent = await client.ask(command, DeadLetterSent)
+        if as_json:
+            print_json(sent)
+        else:
+            say(
+                f"sent as {sent.message_id}"
+                + (f"\ngoal {sent.goal_id}: warren watch {sent.goal_id}" * bool(sent.goal_id))
+            )
+        return Exit.DONE
+
+    return run_async(work)
+
+
+def _each(
+    contract: type[RetryDeadLetters] | type[DropDeadLetters],
+    letters: tuple[str, ...],
+    word: str,
+    *,
+    as_json: bool,
+    url: str | None,
+) -> int:
+    from services.cli.checked import checked
+    from services.cli.connection import connected
+    from shared.contracts.message import Done
+
+    if not letters:
+        raise UsageError("name at least one dead letter: `warren dead list` shows their ids")
+    command = checked(contract, ids=tuple(dict.fromkeys(letters)))
+
+    async def work() -> int:
+        async with connected(url) as client:
+            done = await client.ask(command, Done, deadline_s=30)
+        asked = len(command.ids)
+        if as_json:
+            print_json({"asked": asked, "count": done.count})
+        else:
+            missing = "" if done.count == asked else f"; {asked - done.count} not there (any more)"
+            say(f"{done.count} of {asked} {word}{missing}")
+        return Exit.DONE if done.count == asked else Exit.FAILED
+
+    return run_async(work)
+
+
+COMMANDS = {"list": list_, "show": show, "retry": retry, "edit": edit, "drop": drop}

@@ -11,7 +11,14 @@ from services.planner.parking import Parking
 from services.planner.queries import Queries
 from services.planner.settings import Settings
 from services.planner.store import TABLES, Goals
-from shared.contracts.dead_letters import ListDeadLetters, ShowDeadLetter
+from services.planner.workbench import Workbench
+from shared.contracts.dead_letters import (
+    DropDeadLetters,
+    EditDeadLetter,
+    ListDeadLetters,
+    RetryDeadLetters,
+    ShowDeadLetter,
+)
 from shared.contracts.generation import EngineDescribed, Generated
 from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.library import CorporaOpened
@@ -32,6 +39,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
     handlers = Handlers(settings, clock)
     queries = Queries(service.database, service.requests)
     parking = Parking(service.database, handlers, clock)
+    workbench = Workbench()
 
     service.apply(PLANNER, SubmitGoal, handlers.on_submit_goal)
     service.apply(PLANNER, CancelGoal, handlers.on_cancel_goal)
@@ -51,6 +59,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
     service.subscribe(PLANNER, PreviewGoal, queries.on_preview_goal)
     service.subscribe(PLANNER, ListDeadLetters, parking.on_list)
     service.subscribe(PLANNER, ShowDeadLetter, parking.on_show)
+    service.apply(PLANNER, RetryDeadLetters, workbench.on_retry)
+    service.apply(PLANNER, EditDeadLetter, workbench.on_edit)
+    service.apply(PLANNER, DropDeadLetters, workbench.on_drop)
     service.drain_raw(DEAD_LETTERS, parking.on_dead_letter)
     service.background(lambda: _tick(service, handlers, settings))
     service.background(lambda: _purge(service, settings, clock))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from shared.messaging.consume import decode
 from shared.messaging.database import Database, Unit
 from shared.messaging.envelope import ORIGIN_QUEUE, REASON, TRACE, Envelope, reply_allowed
 from shared.messaging.ids import derived_id
+from shared.messaging.topology import COMMANDS
 
 log = structlog.get_logger()
 SHOWN_BYTES = 64 * 1024
@@ -49,10 +50,10 @@ class Parking:
         reached("letter_received")
         row = _row(envelope, body, at=self.clock())
         async with self.database.unit(envelope) as unit:
-            if await Parked(unit.connection).add(row):
+            if await Parked(unit.connection).add(row, _kept(envelope)):
                 log.warning("message_parked", id=row["id"], reason=row["reason"], queue=row["queue"])
                 unit.publish(MessageParked(dead_letter=_letter(row, self.clock())), subject=row["goal_id"] or "-")
-                if _never_arrived(envelope):
+                if never_arrived(envelope):
                     self._answer(unit, row, envelope)
                 await self._tell_goal(unit, row, body)
         reached("letter_parked")
@@ -102,7 +103,7 @@ class Parking:
 
     async def on_show(self, message: ShowDeadLetter, _: Envelope) -> DeadLetterShown:
         async with self.database.read() as connection:
-            row = await Parked(connection).get(message.id)
+            row = await Parked(connection).find(message.id)
         if row is None:
             raise Rejected(f"no dead letter {message.id}", field="id", hint="`warren dead list` lists them")
         return DeadLetterShown(
@@ -133,6 +134,8 @@ def _row(envelope: Envelope, body: bytes, *, at: datetime) -> dict[str, Any]:
 
 def _why(envelope: Envelope) -> tuple[str, str]:
     """Reason and queue: as consume.py said them, else as the broker did, else it never reached a queue."""
+    if never_arrived(envelope):
+        return f"nobody listens on {envelope.routing_key}", envelope.routing_key or "-"
     if REASON in envelope.headers and ORIGIN_QUEUE in envelope.headers:
         return str(envelope.headers[REASON]), str(envelope.headers[ORIGIN_QUEUE])
     deaths = envelope.headers.get("x-death")
@@ -142,8 +145,15 @@ def _why(envelope: Envelope) -> tuple[str, str]:
     return f"nobody listens on {envelope.routing_key}", envelope.routing_key or "-"
 
 
-def _never_arrived(envelope: Envelope) -> bool:
-    return ORIGIN_QUEUE not in envelope.headers and "x-death" not in envelope.headers
+def never_arrived(envelope: Envelope) -> bool:
+    """It came by the alternate exchange: none of us has touched it, so its headers are whatever its sender wrote."""
+    untouched = ORIGIN_QUEUE not in envelope.headers and "x-death" not in envelope.headers
+    return untouched or envelope.exchange == COMMANDS
+
+
+def _kept(envelope: Envelope) -> str:
+    """What it takes to send it again, as JSON."""
+    return json.dumps({**asdict(envelope), "headers": {}})
 
 
 def _letter(row: Any, now: datetime) -> DeadLetter:

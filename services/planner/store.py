@@ -27,6 +27,8 @@ from services.planner.goal import Goal, Step
 from shared.contracts.goals import ENDED, GoalEvent
 from shared.messaging.columns import UTCDateTime, is_worker
 
+ID_PREFIX = 8
+"""Characters of a dead letter's id that stand for it, as reasons name it."""
 TABLES = MetaData()
 _GOAL, _STEP = TypeAdapter(Goal), TypeAdapter(Step)
 
@@ -81,6 +83,13 @@ parked = Table(
     Column("trace", Text),
     Column("body", LargeBinary, nullable=False),
 )
+parked_envelopes = Table(
+    "parked_envelopes",
+    TABLES,
+    Column("id", String(64), primary_key=True),
+    Column("envelope", Text, nullable=False),
+)
+"""How each parked message came: what it takes to send it again."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,8 @@ class Goals:
         """Forgets goals that ended before this time, with their steps and events."""
         result = await self.connection.execute(delete(goals).where(goals.c.ended_at < before))
         await self.connection.execute(delete(parked).where(parked.c.at < before))
+        gone = parked_envelopes.c.id.not_in(select(parked.c.id))
+        await self.connection.execute(delete(parked_envelopes).where(gone))
         return int(result.rowcount)
 
 
@@ -182,11 +193,12 @@ class Parked:
 
     connection: AsyncConnection
 
-    async def add(self, row: dict[str, Any]) -> bool:
+    async def add(self, row: dict[str, Any], envelope: str) -> bool:
         """False when it is there already (the same letter was delivered twice)."""
         if (await self.connection.execute(select(parked.c.id).where(parked.c.id == row["id"]))).first():
             return False
         await self.connection.execute(insert(parked).values(row))
+        await self.connection.execute(insert(parked_envelopes).values(id=row["id"], envelope=envelope))
         return True
 
     async def newest(self, limit: int) -> list[Any]:
@@ -194,8 +206,23 @@ class Parked:
             await self.connection.execute(select(parked).order_by(parked.c.at.desc(), parked.c.id).limit(limit))
         )
 
-    async def get(self, letter_id: str) -> Any:
-        return (await self.connection.execute(select(parked).where(parked.c.id == letter_id))).first()
+    async def find(self, letter_id: str) -> Any:
+        """By its id, or by the beginning of it if that is at least eight characters long and no other's."""
+        same = parked.c.id == letter_id
+        if len(letter_id) >= ID_PREFIX:
+            same = parked.c.id.startswith(letter_id, autoescape=True)
+        rows = (await self.connection.execute(select(parked).where(same).limit(2))).all()
+        return rows[0] if len(rows) == 1 else None
+
+    async def take(self, letter_id: str) -> tuple[Any, str] | None:
+        """The row and its envelope (JSON, or "" where none was kept), removed; None when somebody else was first."""
+        row = await self.find(letter_id)
+        if row is None or (await self.connection.execute(delete(parked).where(parked.c.id == row.id))).rowcount != 1:
+            return None
+        mine = parked_envelopes.c.id == row.id
+        envelope = (await self.connection.execute(select(parked_envelopes.c.envelope).where(mine))).scalar_one_or_none()
+        await self.connection.execute(delete(parked_envelopes).where(mine))
+        return row, envelope or ""
 
 
 def _goal_row(goal: Goal) -> dict[str, Any]:

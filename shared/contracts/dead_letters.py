@@ -2,7 +2,7 @@
 
 from pydantic import Field, JsonValue
 
-from shared.contracts.message import Command, Event, Reply, Value
+from shared.contracts.message import MAX_BODY_BYTES, Command, Event, Reply, Value
 
 
 class DeadLetter(Value):
@@ -40,6 +40,36 @@ class DeadLetterShown(Reply, owner="planner", name="dead_letter_shown"):
     headers: dict[str, JsonValue]
     body: str
     trace: str | None = None
+
+
+class RetryDeadLetters(Command, owner="planner", name="retry_dead_letters"):
+    """Put these back where they came from, with their own message ids, as if they had never failed. Each leaves the
+    dead letters in the same transaction, so a second request finds nothing to do. Answered by `Done`: how many."""
+
+    ids: tuple[str, ...] = Field(min_length=1, max_length=1000)
+
+
+class DropDeadLetters(Command, owner="planner", name="drop_dead_letters"):
+    """Forget these for good. Answered by `Done`: how many there were."""
+
+    ids: tuple[str, ...] = Field(min_length=1, max_length=1000)
+
+
+class EditDeadLetter(Command, owner="planner", name="edit_dead_letter"):
+    """Publish a corrected message in place of this one, which is then gone. `body`: JSON, checked before it is sent.
+    `type`: another message type than the letter's, one that a client may publish. Answered by `DeadLetterSent`."""
+
+    id: str
+    body: str = Field(max_length=MAX_BODY_BYTES)
+    type: str | None = None
+
+
+class DeadLetterSent(Reply, owner="planner", name="dead_letter_sent"):
+    """The corrected message is on its way, with this id. `goal_id`: of the goal that it submits, if it submits one."""
+
+    message_id: str
+    type: str
+    goal_id: str | None = None
 
 
 class MessageParked(Event, owner="planner", name="message_parked"):

@@ -101,7 +101,7 @@ class Consumer:
         answered = bool(envelope.reply_to and reply_allowed(envelope.reply_to, envelope.user_id))
         if answered:
             await self.reply(self._refusal(error, envelope), envelope)
-        if answered and (envelope.type or _type_of_key(envelope.routing_key)).startswith(_QUESTIONS):
+        if answered and (envelope.type or _type_of_key(envelope.routing_key)).startswith(_ONLY_ANSWERED):
             await delivery.ack()
         else:
             await delivery.dead_letter(error.reason)
@@ -160,6 +160,8 @@ def _nobody_waits(message: Message, envelope: Envelope) -> bool:
 
 # Contracts that only ask; nothing is lost when nobody answers.
 _QUESTIONS = ("list_", "show_", "read_", "search", "recall", "events_since", "describe_", "preview_")
+# What a person asks for and sees refused is not worth keeping either.
+_ONLY_ANSWERED = (*_QUESTIONS, "retry_", "edit_", "drop_")
 
 
 def _last_lines(error: BaseException, lines: int = 20) -> str:

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.catalogue import CONTRACTS
-from shared.contracts.dead_letters import ListDeadLetters, ShowDeadLetter
+from shared.contracts.dead_letters import (
+    DropDeadLetters,
+    EditDeadLetter,
+    ListDeadLetters,
+    RetryDeadLetters,
+    ShowDeadLetter,
+)
 from shared.contracts.generation import DescribeEngine
 from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.message import Command
@@ -30,7 +36,7 @@ SERVICES = tuple(name for name in topology.SERVICES if name != "cli")
 
 _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
-    ListChildren, DescribeEngine,
+    RetryDeadLetters, EditDeadLetter, DropDeadLetters, ListChildren, DescribeEngine,
 )  # fmt: skip
 _ALL = ".*"
 _NONE = "^$"
@@ -70,6 +76,11 @@ def definitions(password_hashes: Mapping[str, str]) -> dict[str, Any]:
 def render(document: Mapping[str, Any]) -> str:
     """The text of the file."""
     return json.dumps(document, indent=2) + "\n"
+
+
+def client_may_publish(key: str) -> bool:
+    """May the user `client` publish a command with this routing key?"""
+    return re.search(_client().commands, key) is not None
 
 
 def committed() -> str:

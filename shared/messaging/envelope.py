@@ -11,6 +11,8 @@ GOAL_ID, CAUSATION_ID, ATTEMPT, DEADLINE, TRACEPARENT = "goal_id", "causation_id
 REASON, ORIGIN_QUEUE, TRACE, ORIGIN_TYPE = "reason", "origin_queue", "trace", "origin_type"
 SENDER = "sender"
 """On a copy: the user who sent the original. The broker vouches only for who published the copy."""
+RETRIED = "retried"
+"""How often somebody put the message back by hand after it had become a dead letter."""
 _CLIENT_QUEUE = re.compile(r"^(client\.|amq\.gen-)")
 _SERVICE_QUEUE = re.compile(rf"^({'|'.join(SERVICES)})\.")
 
@@ -20,7 +22,8 @@ class Envelope:
     """What is known of an incoming message besides its body.
 
     `attempt` counts from 1 and is ours (the broker's own counts differ between versions). `deadline` is in epoch
-    seconds. `suspect`: it was in the hands of a consumer that died, and is now handled alone.
+    seconds. `suspect`: it was in the hands of a consumer that died, and is now handled alone. `exchange`: where it was
+    published, filled in for dead letters only.
     """
 
     queue: str = ""
@@ -32,6 +35,7 @@ class Envelope:
     user_id: str | None = None
     redelivered: bool = False
     suspect: bool = False
+    exchange: str = ""
     headers: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property

@@ -32,7 +32,7 @@ from shared.contracts.steps import (
 )
 from shared.crashpoints import reached
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, WarrenError
-from shared.messaging.envelope import REASON, Envelope
+from shared.messaging.envelope import REASON, RETRIED, Envelope
 from shared.messaging.ids import derived_id
 from shared.messaging.topology import agent_queue
 
@@ -262,7 +262,8 @@ def usage_of(answers: Iterable[Generated]) -> StepUsage:
 
 def _must_claim(envelope: Envelope) -> bool:
     """Only an untouched first delivery may use the fence that it carries: its lease was made for it."""
-    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or REASON in envelope.headers
+    again = REASON in envelope.headers or RETRIED in envelope.headers
+    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or again
 
 
 async def _let_go(*tasks: "asyncio.Task[object]") -> None:

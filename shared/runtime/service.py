@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -125,7 +125,8 @@ class Service:
         """A queue whose messages are opaque (dead letters): acked once the handler returned, else delivered again."""
 
         async def on_message(message: IncomingMessage) -> None:
-            await handler(envelope_of(message, queue=queue), message.body)
+            envelope = replace(envelope_of(message, queue=queue), exchange=message.exchange or "")
+            await handler(envelope, message.body)
             await message.ack()
 
         self._raw.append((queue, on_message))

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.brokers import container_broker, private_broker
+from tests.integration.planning import planner
 
+__all__ = ["planner"]
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 

@@ -60,6 +60,9 @@ def allows(pattern: str, name: str) -> bool:
         "cmd.memory.offer_documents.v1",
         "cmd.memory.put_chunk.v1",
         "cmd.planner.list_dead_letters.v1",
+        "cmd.planner.retry_dead_letters.v1",
+        "cmd.planner.edit_dead_letter.v1",
+        "cmd.planner.drop_dead_letters.v1",
         "cmd.watchdog.list_children.v1",
     ],
 )

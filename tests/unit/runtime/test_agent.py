@@ -19,7 +19,7 @@ from shared.contracts.steps import (
     StepsStopped,
 )
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, Retryable
-from shared.messaging.envelope import ATTEMPT, REASON, Envelope
+from shared.messaging.envelope import ATTEMPT, REASON, RETRIED, Envelope
 from shared.messaging.topology import RESEARCHER
 from shared.runtime.agent import HELD_S, Agent, StepContext, StepOutcome
 
@@ -116,8 +116,9 @@ async def test_the_same_step_done_twice_sends_the_same_id_and_another_fence_anot
         Envelope(suspect=True),
         Envelope(headers={ATTEMPT: 2}),
         Envelope(headers={REASON: "x"}),
+        Envelope(headers={RETRIED: 1}),
     ],
-    ids=["redelivered", "suspect", "second attempt", "back from the retry queue"],
+    ids=["redelivered", "suspect", "second attempt", "back from the retry queue", "a dead letter put back"],
 )
 async def test_anything_but_an_untouched_first_delivery_is_claimed(envelope):
     later = NOW + timedelta(hours=1)
