@@ -29,6 +29,8 @@ class AskOptions:
     namespace: Namespace = "default"
     priority: Annotated[int, Parameter(help="0 to 9, higher is sooner.")] = 5
     deadline: Annotated[float | None, Parameter(help="Seconds that the mesh may take.")] = None
+    max_tokens: Annotated[int | None, Parameter(help="Tokens of models that it may cost.")] = None
+    max_seconds: Annotated[float | None, Parameter(help="Seconds of model time that it may cost.")] = None
     max_steps: Annotated[int, Parameter(help="Steps of the plan at most.")] = 12
     engine: Annotated[str, Parameter(help="auto, extractive, or PROVIDER/MODEL: then never another one.")] = "auto"
     dry_run: Annotated[
@@ -75,6 +77,7 @@ async def _ask(goal: str, options: AskOptions) -> int:
 def _goal(goal: str, options: AskOptions, corpora: tuple[str, ...]) -> SubmitGoal:
     from services.cli.goal_input import goal_of
 
+    budget = {"tokens": options.max_tokens, "seconds": options.max_seconds}
     return goal_of(
         {
             "goal": goal,
@@ -84,6 +87,7 @@ def _goal(goal: str, options: AskOptions, corpora: tuple[str, ...]) -> SubmitGoa
             "deadline_s": options.deadline,
             "max_steps": options.max_steps,
             "engine": options.engine,
+            "budget": budget if any(limit is not None for limit in budget.values()) else None,
         }
     )
 

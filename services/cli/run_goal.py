@@ -112,17 +112,21 @@ async def conclude(client: MeshClient, goal_id: str, folder: Path, *, to_json: b
     """Fetches the report of an ended goal, writes and checks the bundle, prints it. Returns the exit code."""
     goal = await shown(client, goal_id)
     code = code_of(goal)
+    why = f"{goal.goal.status}: {goal.goal.reason or 'no reason was given'}"
     if goal.bundle is None:
         if to_json:
             print_json({**as_json(bundle_of_nothing(goal.goal)), "reason": goal.goal.reason})
-        say(f"{goal.goal.status}: {goal.goal.reason or 'no reason was given'}")
+        say(why)
         return code
     bundle = await save_bundle(client, goal.bundle, folder)
     if to_json:
         print_json(as_json(bundle.report))
     else:
         print_report(bundle.report.report)
-    return code if _told(bundle, folder) else (code or Exit.FAILED)
+    held = _told(bundle, folder)
+    if code:
+        say(f"{why}; the report is a partial one")
+    return code if held else (code or Exit.FAILED)
 
 
 def code_of(goal: GoalShown) -> Exit:

@@ -109,14 +109,14 @@ class Calls:
                 async with asyncio.timeout(every_s):
                     await self._wake.wait()
 
-    async def stop_goal(self, goal_id: str) -> None:
-        """Cancels what runs for a goal and drops what waits."""
-        mine = [c for c in self.running.values() if c.claim.request.call.goal_id == goal_id]
-        for call in mine:
-            if call.task:
+    async def stop_goal(self, goal_id: str, *, before_epoch: int | None = None) -> None:
+        """Cancels what runs for a goal and drops what waits; of an older epoch only, if one is named."""
+        keys = [(call, call.claim.request.call) for call in self.running.values()]
+        for call, key in keys:
+            if key.goal_id == goal_id and call.task and (before_epoch is None or key.epoch < before_epoch):
                 call.task.cancel()
         async with self.database.unit() as unit:
-            await self.ledger.stop(unit.connection, goal_id, owner=self.owner)
+            await self.ledger.stop(unit.connection, goal_id, owner=self.owner, before_epoch=before_epoch)
 
     async def release_owner(self, owner: str) -> None:
         """An instance died: its calls wait again. If that was our predecessor, ours go on."""
@@ -188,7 +188,8 @@ class Calls:
                 answer = await self.engines.ask(choice, request, call.on_token)
             return self._result(call, answer, engine=choice.engine, reason=choice.reason)
         except TimeoutError:
-            return self._failed(call, f"its deadline ended the call after {call.tokens} tokens")
+            why = "its deadline" if request.max_s is None else "its deadline or the goal's budget of seconds"
+            return self._failed(call, f"{why} ended the call after {call.tokens} tokens")
         except EngineFailed as error:
             log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
             if request.engine != "auto":
@@ -197,7 +198,8 @@ class Calls:
             return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")
 
     def _left_s(self, request: Generate) -> float | None:
-        return max(0.0, (request.deadline_at - self.clock()).total_seconds()) if request.deadline_at else None
+        left_s = max(0.0, (request.deadline_at - self.clock()).total_seconds()) if request.deadline_at else None
+        return min((limit for limit in (left_s, request.max_s) if limit is not None), default=None)
 
     def _result(self, call: Running, answer: Answer, *, engine: str, reason: str | None) -> Generated:
         waited = time.monotonic() - call.began
@@ -223,6 +225,7 @@ class Calls:
             engine=call.choice.engine,
             engine_reason=call.choice.reason,
             usage=Usage(tokens_out=call.tokens),
+            timings=Timings(total_s=round(time.monotonic() - call.began, 3)),
             error=reason,
         )
 

@@ -70,7 +70,7 @@ class Inference:
         )
 
     async def on_steps_stopped(self, message: StepsStopped, _: Envelope) -> None:
-        await self.calls.stop_goal(message.goal_id)
+        await self.calls.stop_goal(message.goal_id, before_epoch=message.before_epoch)
 
     async def on_child_died(self, message: ChildDied, _: Envelope) -> None:
         if message.service == "inference":

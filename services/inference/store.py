@@ -190,13 +190,19 @@ class Ledger:
         )
         return int(freed.rowcount)
 
-    async def stop(self, connection: AsyncConnection, goal_id: str, *, owner: str) -> None:
+    async def stop(
+        self, connection: AsyncConnection, goal_id: str, *, owner: str, before_epoch: int | None = None
+    ) -> None:
         """Drops the goal's calls that wait, and those that this owner runs. What is done stays."""
         columns = generations.c
         ours = and_(columns.state == "running", columns.owner == owner)
-        gone = select(columns.id).where(columns.goal_id == goal_id, or_(columns.state == "waiting", ours))
-        calls = list((await connection.execute(gone)).scalars())
-        await self._drop(connection, calls)
+        gone = select(columns.id, columns.request).where(
+            columns.goal_id == goal_id, or_(columns.state == "waiting", ours)
+        )
+        rows = list(await connection.execute(gone))
+        if before_epoch is not None:
+            rows = [row for row in rows if Generate.model_validate_json(row.request).call.epoch < before_epoch]
+        await self._drop(connection, [row.id for row in rows])
 
     async def purge(self, connection: AsyncConnection, before: datetime) -> None:
         """Forgets calls that ended before this time."""

@@ -35,11 +35,15 @@ class Goal:
     messages: int = 0
     last_seq: int = 0
     bundle: ReportBundle | None = None
+    planning: StepUsage = field(default_factory=StepUsage)
+    ending: str | None = None
+    """Why it will end as failed: time or budget ran out, and only the partial report is waited for."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A row of `steps`. `fence` rises with every lease; `worker` is set once somebody works on it."""
+    """A row of `steps`. `fence` rises with every lease; `worker` is set once somebody works on it. `part_tokens`,
+    `part_s`: its part of the goal's budget; `cut_short`: that part was too small."""
 
     goal_id: str
     run: int
@@ -54,6 +58,10 @@ class Step:
     result: StepResult | None = None
     usage: StepUsage = field(default_factory=StepUsage)
     reason: str | None = None
+    epoch: int = 0
+    part_tokens: int | None = None
+    part_s: float | None = None
+    cut_short: bool = False
 
     @property
     def id(self) -> str:
@@ -104,13 +112,18 @@ def _no_result(step: Step) -> StepResult:
     return StepResult(step=step.id, question=step.spec.question, status="failed", reason=step.reason or "not done")
 
 
-def bundle_of(goal: Goal, report: WrittenReport, steps: Sequence[Step], *, now: datetime) -> ReportBundle:
-    """`report.json`: what the writer handed over, with the goal and what it took."""
+def bundle_of(
+    goal: Goal, report: WrittenReport, steps: Sequence[Step], *, now: datetime, failed: str | None = None
+) -> ReportBundle:
+    """`report.json`: what the writer handed over, with the goal and what it took. `failed`: why it is a partial one."""
+    told = report.model_dump()
+    if failed:
+        told["report"] = f"**Partial report:** {failed}. It says what was found until then.\n\n{report.report}"
     return ReportBundle(
-        **report.model_dump(),
+        **told,
         goal_id=goal.goal_id,
         goal=goal.submitted.goal,
-        status="done",
+        status="failed" if failed else "done",
         engine=goal.engine,
         engine_reason=goal.engine_reason,
         stats=Stats(
@@ -118,8 +131,8 @@ def bundle_of(goal: Goal, report: WrittenReport, steps: Sequence[Step], *, now: 
             verified=len(report.citations),
             steps=len(steps),
             messages=goal.messages,
-            tokens_in=sum(step.usage.tokens_in for step in steps),
-            tokens_out=sum(step.usage.tokens_out for step in steps),
+            tokens_in=goal.planning.tokens_in + sum(step.usage.tokens_in for step in steps),
+            tokens_out=goal.planning.tokens_out + sum(step.usage.tokens_out for step in steps),
             seconds=round((now - goal.created_at).total_seconds(), 3),
         ),
     )

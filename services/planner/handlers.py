@@ -5,16 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from services.planner import budget
 from services.planner.goal import Goal, Step
+from services.planner.partial import out_of_time, wrap_up
 from services.planner.plan import problems
 from services.planner.progress import Progress
-from services.planner.prompt import MAX_ATTEMPTS, plan_request, read_plan
+from services.planner.prompt import MAX_ATTEMPTS, read_plan
 from services.planner.settings import Settings
 from shared.contracts.generation import EngineDescribed, Generated
 from shared.contracts.goals import ENDED, CancelGoal, GoalEnded, SubmitGoal
 from shared.contracts.library import CorporaOpened
 from shared.contracts.message import Done, Message, Refused
-from shared.contracts.steps import ClaimStep, RenewStep, StepClaimed, StepFinished
+from shared.contracts.steps import ClaimStep, RenewStep, StepClaimed, StepFinished, StepUsage
 from shared.contracts.supervision import ChildDied
 from shared.errors import NotAllowed, Rejected
 from shared.messaging.consume import refused
@@ -89,6 +91,7 @@ class Handlers:
             return
         if await progress.goals.steps(goal.goal_id, goal.run):
             return
+        goal = replace(goal, planning=_with(goal.planning, message))
         if message.finish != "stop":
             await self._no_plan(progress, goal, message)
             return
@@ -99,7 +102,7 @@ class Handlers:
         goal = replace(goal, plan_attempts=goal.plan_attempts + 1)
         goal = await progress.event(goal, "plan_rejected", attempt=goal.plan_attempts, reason=wrong)
         if goal.plan_attempts < MAX_ATTEMPTS:
-            progress.ask(plan_request(goal, wrong=wrong, answer=message.text), goal, ordinal=goal.plan_attempts)
+            await progress.ask_for_plan(goal, wrong=wrong, answer=message.text)
         else:
             await progress.planned_deterministically(goal)
 
@@ -127,6 +130,11 @@ class Handlers:
         theirs = step.worker not in (None, message.worker)
         if theirs and step.lease_until and step.lease_until > progress.now:
             return StepClaimed(verdict="held", reason=f"{step.worker} works on it")
+        steps = await progress.goals.steps(goal.goal_id, goal.run)
+        over = None if goal.ending else budget.no_more_steps(goal, steps)
+        if over:
+            await wrap_up(progress, goal, over)
+            return StepClaimed(verdict="gone", reason=over)
         step = replace(
             step,
             fence=step.fence + 1,
@@ -154,9 +162,9 @@ class Handlers:
         """Counts only with the lease's own fence token, and only once."""
         progress = self.progress(unit)
         goal, step = await self.step(progress, message.goal_id, message.run, message.step)
-        if goal is None or step is None or goal.status in ENDED:
+        if goal is None or goal.status in ENDED or (step is None and message.run == goal.run):
             return
-        if step.state != "running" or step.fence != message.fence:
+        if step is None or step.state != "running" or step.fence != message.fence:
             await progress.event(
                 goal, "late_result_refused", step=message.step, worker=message.worker, fence=message.fence
             )
@@ -165,6 +173,7 @@ class Handlers:
         step = replace(
             step, state="failed" if failed else "done", result=result, usage=message.usage, reason=result.reason
         )
+        step = replace(step, cut_short=message.cut_short)
         await progress.goals.save_step(replace(step, worker=message.worker, lease_until=None))
         if message.engine:
             reason = message.engine_reason if step.is_write else goal.engine_reason
@@ -186,10 +195,16 @@ class Handlers:
     async def _after_step(self, progress: Progress, goal: Goal, step: Step, message: StepFinished) -> None:
         if not step.is_write:
             await progress.advance(goal.goal_id)
-        elif message.report and step.state == "done":
+            return
+        if message.report and step.state == "done":
             await progress.written(goal, message.report)
-        else:
-            await progress.end(goal, "failed", reason=f"the report could not be written: {step.reason or 'no reason'}")
+            return
+        steps = await progress.goals.steps(goal.goal_id, goal.run)
+        over = goal.ending or progress.over(goal, steps)
+        if step.cut_short or over:
+            await wrap_up(progress, goal, over or budget.too_small(goal, steps))
+            return
+        await progress.end(goal, "failed", reason=f"the report could not be written: {step.reason or 'no reason'}")
 
     async def on_child_died(self, message: ChildDied, unit: Unit) -> None:
         """Ends the leases of a worker that is dead for certain: its redelivered steps need not wait for them."""
@@ -213,8 +228,7 @@ class Handlers:
         for goal_id in await progress.goals.overdue(progress.now):
             goal = await progress.goals.get(goal_id)
             if goal and goal.status not in ENDED:
-                seconds = (goal.deadline_at - goal.created_at).total_seconds()
-                await progress.end(goal, "failed", reason=f"its deadline of {seconds:g} s is over")
+                await wrap_up(progress, goal, out_of_time(goal))
         for step in await progress.goals.lapsed(progress.now):
             if step.worker is None:
                 await progress.send(step.goal_id, step.run, step.id)
@@ -235,6 +249,17 @@ class Handlers:
         goal = await progress.goals.get(goal_id)
         steps = await progress.goals.steps(goal_id, run) if goal and goal.run == run else []
         return goal, next((step for step in steps if step.id == step_id), None)
+
+
+def _with(cost: StepUsage, answer: Generated) -> StepUsage:
+    """What making the plan has cost, with this answer."""
+    usage = answer.usage
+    return StepUsage(
+        calls=cost.calls + 1,
+        tokens_in=cost.tokens_in + usage.tokens_in,
+        tokens_out=cost.tokens_out + usage.tokens_out,
+        model_s=round(cost.model_s + answer.timings.total_s, 3),
+    )
 
 
 def _requester(message: SubmitGoal, envelope: Envelope) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from services.planner import budget
 from services.planner.dispatch import Ready, choose
 from services.planner.goal import (
     OPEN_STATES,
@@ -23,6 +24,7 @@ from services.planner.goal import (
     now_ready,
     steps_of,
 )
+from services.planner.partial import out_of_time, wrap_up
 from services.planner.plan import WRITE_STEP, deterministic_plan
 from services.planner.prompt import plan_request
 from services.planner.settings import Settings
@@ -97,13 +99,25 @@ class Progress:
             await self.goals.save(replace(goal, corpora_open=True))
 
     async def make_plan(self, goal: Goal) -> None:
-        """The goal's own steps, or a model's, or the deterministic ones."""
+        """The goal's own steps, or a model's, or the deterministic ones; a goal that runs again has its plan."""
+        if await self.goals.steps(goal.goal_id, goal.run):
+            await self.research(goal)
+            return
         if goal.submitted.steps:
             await self.planned(goal, goal.submitted.steps, by="goal")
         elif goal.engine and goal.engine != "extractive":
-            self.ask(plan_request(goal), goal, ordinal=goal.plan_attempts)
+            await self.ask_for_plan(goal)
         else:
             await self.planned_deterministically(goal)
+
+    async def ask_for_plan(self, goal: Goal, *, wrong: str | None = None, answer: str | None = None) -> None:
+        """Of the model; where the budget has no room for that, the deterministic plan."""
+        request = budget.bounded(goal, plan_request(goal, wrong=wrong, answer=answer))
+        if request is None:
+            await self.planned_deterministically(goal)
+            return
+        await self.goals.save(goal)
+        self.ask(request, goal, ordinal=goal.plan_attempts)
 
     async def planned_deterministically(self, goal: Goal) -> None:
         plan = deterministic_plan(goal.submitted.goal, max_steps=goal.submitted.max_steps)
@@ -121,9 +135,9 @@ class Progress:
         await self.research(goal)
 
     async def research(self, goal: Goal) -> None:
-        """Once there is a plan and the corpora are open."""
+        """Once there are an engine and a plan, and the corpora are open."""
         steps = await self.goals.steps(goal.goal_id, goal.run)
-        if steps and goal.corpora_open and goal.status == "planning":
+        if steps and goal.engine and goal.corpora_open and goal.status == "planning":
             await self.goals.save(replace(goal, status="researching"))
             await self.advance(goal.goal_id)
 
@@ -133,15 +147,29 @@ class Progress:
         if goal is None or goal.status in ENDED:
             return
         steps = await self.goals.steps(goal_id, goal.run)
-        for step in now_ready(steps, self.now):
-            if step.is_write:
-                reason = nothing_to_write(steps)
-                if reason:
-                    await self.end(goal, "failed", reason=reason)
+        over = self.over(goal, steps)
+        if over:
+            await wrap_up(self, goal, over)
+            return
+        ready = now_ready(steps, self.now)
+        if any(step.is_write for step in ready):
+            if any(step.cut_short for step in steps):
+                ready = [replace(step, state="ready", since=self.now) for step in budget.again(goal, steps)]
+                if not ready:
+                    await wrap_up(self, goal, budget.too_small(goal, steps))
                     return
+            elif reason := nothing_to_write(steps):
+                await self.end(goal, "failed", reason=reason)
+                return
+            else:
                 goal = await self.event(replace(goal, status="writing"), "writing_started")
+        for step in ready:
             await self.goals.save_step(step)
         await self.dispatch()
+
+    def over(self, goal: Goal, steps: Sequence[Step]) -> str | None:
+        """Why nothing more may be begun for this goal: its time is over, or its tokens or seconds are spent."""
+        return out_of_time(goal) if goal.deadline_at <= self.now else budget.spent(goal, steps)
 
     async def dispatch(self) -> None:
         """Ready steps of all goals onto the wire, a window per agent."""
@@ -161,11 +189,17 @@ class Progress:
         goal = await self.goals.get(goal_id)
         steps = await self.goals.steps(goal_id, run)
         step = next((s for s in steps if s.id == step_id), None)
-        if goal is None or step is None or goal.status in ENDED:
+        if goal is None or step is None or goal.status in ENDED or step.state not in ("ready", "running"):
+            return
+        over = None if goal.ending else budget.no_more_steps(goal, steps)
+        if over:
+            await wrap_up(self, goal, over)
             return
         step = replace(
             step, state="running", fence=step.fence + 1, attempts=step.attempts + 1, worker=None, since=self.now
         )
+        part = budget.part_of(goal, steps, step)
+        step = replace(step, part_tokens=part.tokens, part_s=part.seconds)
         step = replace(step, lease_until=self.now + self.settings.lease + self.settings.lost_after)
         await self.goals.save_step(step)
         command = _run_step(goal, step, steps)
@@ -177,10 +211,13 @@ class Progress:
         await self.event(goal, "step_dispatched", step=step_id, attempt=step.attempts, agent=step.spec.agent)
 
     async def written(self, goal: Goal, report: WrittenReport) -> None:
+        """The end of a goal: done, or failed with this as the partial report."""
         steps = await self.goals.steps(goal.goal_id, goal.run)
-        bundle = bundle_of(goal, report, steps, now=self.now)
-        await self.end(replace(goal, bundle=bundle), "done")
-        self._remember(goal, steps)
+        failed = goal.ending or (budget.too_small(goal, steps) if any(step.cut_short for step in steps) else None)
+        bundle = bundle_of(goal, report, steps, now=self.now, failed=failed)
+        await self.end(replace(goal, bundle=bundle), "failed" if failed else "done", reason=failed)
+        if not failed:
+            self._remember(goal, steps)
 
     def _remember(self, goal: Goal, steps: Sequence[Step]) -> None:
         """What the steps found, for later goals on the same subject."""
@@ -233,6 +270,7 @@ def _run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
         goal_id=goal.goal_id,
         run=step.run,
         step=step.id,
+        epoch=step.epoch,
         agent=step.spec.agent,
         goal=submitted.goal,
         question=submitted.goal if step.id == WRITE_STEP else step.spec.question,
@@ -241,10 +279,12 @@ def _run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
         corpora=submitted.corpora,
         watermark=goal.watermark,
         priority=submitted.priority,
-        engine=submitted.engine,
+        engine="extractive" if goal.ending else submitted.engine,
         engine_reason=goal.engine_reason,
         inputs=inputs_of(step, steps),
         deadline_at=goal.deadline_at,
+        budget_tokens=step.part_tokens,
+        budget_s=step.part_s,
     )
 
 

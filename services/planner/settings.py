@@ -14,6 +14,8 @@ class Settings(MeshSettings):
     """Steps per agent on the wire at once; the others wait as rows, where priority still counts."""
     goal_deadline: timedelta = timedelta(hours=1)
     """For goals that bring no `deadline_s`."""
+    partial_grace: timedelta = timedelta(seconds=20)
+    """How long the report of what was found may take once a goal has run out of time or budget."""
     lease: timedelta = timedelta(seconds=30)
     """A worker that has not renewed for this long has lost its step."""
     lost_after: timedelta = timedelta(minutes=2)

@@ -12,7 +12,8 @@ from shared.contracts.findings import FindingsListed, Recall
 from shared.contracts.generation import Generated
 from shared.contracts.library import Passage, PassagesFound, Search
 from shared.errors import Rejected
-from shared.runtime.agent import StepContext, StepOutcome, usage_of
+from shared.runtime.agent import StepContext, StepOutcome
+from shared.runtime.spending import usage_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from services.writer.writing import Writing
 from shared.contracts.evidence import Evidence
 from shared.contracts.library import ReadSpans, Span, SpansRead
 from shared.contracts.steps import StepResult
-from shared.runtime.agent import StepContext, StepOutcome, usage_of
+from shared.runtime.agent import StepContext, StepOutcome
+from shared.runtime.spending import usage_of
 
 SPANS = 200
 """Spans per request: 200 quotes of 600 characters fit a reply of 1 MiB in any script."""

@@ -48,7 +48,8 @@ class Generate(Command, owner="inference", name="generate"):
     """Think. Answered by `Generated`; the same `call` again is answered from the ledger or joins the running one.
 
     `engine`: `auto`, `extractive`, `scripted` or `provider/model`. The text that comes back is plain sentences, each
-    ending in `[id]` of an input passage (for `plan`: JSON that fits `output_schema`).
+    ending in `[id]` of an input passage (for `plan`: JSON that fits `output_schema`). `max_s`: seconds that the model
+    may work on it; waiting for a slot does not count.
     """
 
     call: CallKey
@@ -61,6 +62,7 @@ class Generate(Command, owner="inference", name="generate"):
     output_schema: dict[str, JsonValue] | None = None
     priority: int = 3
     deadline_at: datetime | None = None
+    max_s: float | None = Field(default=None, gt=0)
 
 
 class Usage(Value):

@@ -25,11 +25,21 @@ class StepSpec(Value):
     depends_on: tuple[StepName, ...] = ()
 
 
+class Budget(Value):
+    """What a goal may cost. `tokens`: of models, read and written. `seconds`: of model time. `steps`: how many times a
+    step, the report included, may be given to a worker."""
+
+    tokens: int | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+
+
 class SubmitGoal(Command, owner="planner", name="submit_goal"):
     """A goal, from any client. Only `goal` is required; the answer, where `reply_to` asks for one, is `GoalEnded`.
 
     `deadline_s`: seconds from acceptance. `priority`: 0 to 9, higher is sooner. `engine`: `auto`, `extractive`, or
     `provider/model`; anything but `auto` fails the goal rather than falling back. `reply_to`: AMQP's own property wins.
+    `budget`: once it is spent, the goal fails with a partial report of what was found.
     """
 
     goal: str = Field(min_length=1, max_length=20_000)
@@ -41,6 +51,7 @@ class SubmitGoal(Command, owner="planner", name="submit_goal"):
     steps: tuple[StepSpec, ...] | None = Field(default=None, max_length=MAX_STEPS)
     engine: str = Field(default="auto", max_length=200)
     reply_to: str | None = Field(default=None, max_length=255)
+    budget: Budget | None = None
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -70,7 +81,9 @@ class CancelGoal(Command, owner="planner", name="cancel_goal"):
 
 
 class GoalEnded(Reply, owner="planner", name="goal_ended"):
-    """The one final answer to a `SubmitGoal` that asked for it. `goal_id` is null when the goal was refused."""
+    """The one final answer to a `SubmitGoal` that asked for it. `goal_id` is null when the goal was refused.
+
+    A goal that ran out of time or budget is `failed`, and `report` is what was found until then, if anything was."""
 
     goal_id: str | None
     status: Literal["done", "failed", "cancelled", "refused"]
@@ -149,7 +162,7 @@ class StepView(Value):
 
 
 class GoalShown(Reply, owner="planner", name="goal_shown"):
-    """`bundle` is there once the goal has ended with a report."""
+    """`bundle` is there once the goal has ended with a report (a partial one, if time or budget ran out)."""
 
     goal: GoalSummary
     steps: tuple[StepView, ...]

@@ -40,6 +40,8 @@ class RunStep(Command, owner="any", name="run_step"):
 
     `goal`: the whole goal. `question`: this step's own. `inputs`: results of the steps it depends on (the write step
     depends on all). `corpora` and `watermark`: what may be searched, as of when. `deadline_at`: give up by then.
+    `budget_tokens`, `budget_s`: what its model calls may cost together, in tokens and seconds of model time; null: no
+    limit. `epoch` rises when the step is to be done anew on purpose.
     """
 
     goal_id: str
@@ -58,10 +60,13 @@ class RunStep(Command, owner="any", name="run_step"):
     engine_reason: str | None = None
     inputs: tuple[StepResult, ...] = ()
     deadline_at: datetime | None = None
+    budget_tokens: int | None = None
+    budget_s: float | None = None
 
 
 class StepFinished(Event, owner="agent", name="step_finished"):
-    """The result of one step, done or failed; counts only with the lease's fence token."""
+    """The result of one step, done or failed; counts only with the lease's fence token. `cut_short`: its part of the
+    goal's budget did not allow a model call that it wanted to make."""
 
     goal_id: str
     run: int
@@ -74,6 +79,7 @@ class StepFinished(Event, owner="agent", name="step_finished"):
     engine: str | None = None
     engine_reason: str | None = None
     """Of a write step: why it was this engine and not another one; None when all is well."""
+    cut_short: bool = False
 
 
 class ClaimStep(Command, owner="planner", name="claim_step"):
@@ -105,10 +111,13 @@ class RenewStep(Event, owner="agent", name="step_renewed"):
 
 
 class StepsStopped(Event, owner="planner", name="steps_stopped"):
-    """Stop working on this goal now: it was cancelled or has ended. Heard by every instance on its own queue."""
+    """Stop working on this goal now: it was cancelled or has ended. Heard by every instance on its own queue.
+
+    `before_epoch`: only what belongs to an older epoch of a step; what is newer (a partial report) goes on."""
 
     goal_id: str
     reason: str
+    before_epoch: int | None = None
 
 
 class AgentAnnounced(Event, owner="agent", name="agent_announced"):

@@ -7,7 +7,7 @@ RunStep ── redelivered? ── claim ── granted ──> work ── done
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import structlog
 
-from shared.contracts.generation import Generated
+from shared.contracts.generation import Generate, Generated
 from shared.contracts.goals import StepProgress
 from shared.contracts.message import MAX_BODY_BYTES, Command, Event, Reply
 from shared.contracts.report import WrittenReport
@@ -32,9 +32,10 @@ from shared.contracts.steps import (
 )
 from shared.crashpoints import reached
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, WarrenError
-from shared.messaging.envelope import REASON, RETRIED, Envelope
+from shared.messaging.envelope import REASON, Envelope
 from shared.messaging.ids import derived_id
 from shared.messaging.topology import agent_queue
+from shared.runtime.spending import Spending
 
 if TYPE_CHECKING:
     from shared.runtime.service import Service
@@ -68,7 +69,7 @@ class StepContext:
 @dataclass(frozen=True)
 class StepOutcome:
     """What work gives back. `engine`: what the result was thought with; `report`, and why it was that engine: from a
-    write step only."""
+    write step only. `usage`: of work that pays for calls itself; what it asks of inference is counted anyway."""
 
     result: StepResult
     report: WrittenReport | None = None
@@ -86,6 +87,7 @@ class _Run:
     """A step in hand. `text` is what the next sign of life will say; `changed`: it should be said now."""
 
     step: RunStep
+    spending: Spending
     text: str = "starting"
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: str | None = None
@@ -131,19 +133,20 @@ class Agent:
     async def on_steps_stopped(self, message: StepsStopped, envelope: Envelope) -> None:
         """A goal was cancelled or has ended: whatever we do for it stops at once."""
         for run in self._by_goal.get(message.goal_id, []):
-            run.stop(message.reason)
+            if message.before_epoch is None or run.step.epoch < message.before_epoch:
+                run.stop(message.reason)
 
     async def on_run_step(self, message: RunStep, envelope: Envelope) -> None:
         """Runs twice when this worker dies before the ack; the fence makes one of the two results count."""
         reached("step_received")
         step = await self._claimed(message, envelope) if _must_claim(envelope) else message
-        run = _Run(step)
+        run = _Run(step, Spending(step))
         runs = self._by_goal.setdefault(step.goal_id, [])
         runs.append(run)
         try:
             outcome = await self._outcome(run, envelope)
             reached("before_result")
-            await self._finish(step, outcome, envelope)
+            await self._finish(run, outcome, envelope)
             reached("after_result")
         finally:
             runs.remove(run)
@@ -180,7 +183,15 @@ class Agent:
 
     async def _worked(self, run: _Run, envelope: Envelope) -> StepOutcome:
         async def ask(command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT:
-            return await self.service.requests.ask(command, reply, deadline_s=deadline_s, cause=envelope)
+            if isinstance(command, Generate):
+                refusal = run.spending.refusal(command)
+                if isinstance(refusal, reply):
+                    return refusal
+                command = run.spending.bounded(command)
+            answer = await self.service.requests.ask(command, reply, deadline_s=deadline_s, cause=envelope)
+            if isinstance(answer, Generated):
+                run.spending.answers.append(answer)
+            return answer
 
         try:
             return await self.work(StepContext(run.step, self.service.instance, ask, run.say))
@@ -213,16 +224,17 @@ class Agent:
             goal_id=step.goal_id, run=step.run, step=step.step, fence=step.fence, worker=self.service.instance
         )
 
-    async def _finish(self, step: RunStep, outcome: StepOutcome, envelope: Envelope) -> None:
-        finished = self._finished(step, outcome)
+    async def _finish(self, run: _Run, outcome: StepOutcome, envelope: Envelope) -> None:
+        step, finished = run.step, self._finished(run, outcome)
         size = len(finished.encode())
         if size > MAX_BODY_BYTES:
             reason = f"its result has {size:,} bytes, more than {MAX_BODY_BYTES:,}"
-            finished = self._finished(step, failed(step, reason))
+            finished = self._finished(run, failed(step, reason))
         message_id = derived_id(step.goal_id, step.run, step.step, step.fence, finished.name)
         await self._publish(finished, subject=step.goal_id, cause=envelope, message_id=message_id)
 
-    def _finished(self, step: RunStep, outcome: StepOutcome) -> StepFinished:
+    def _finished(self, run: _Run, outcome: StepOutcome) -> StepFinished:
+        step, spending = run.step, run.spending
         return StepFinished(
             goal_id=step.goal_id,
             run=step.run,
@@ -231,9 +243,10 @@ class Agent:
             worker=self.service.instance,
             result=outcome.result,
             report=outcome.report,
-            usage=outcome.usage,
+            usage=spending.usage if spending.answers else outcome.usage,
             engine=outcome.engine,
             engine_reason=outcome.engine_reason,
+            cut_short=spending.cut_short,
         )
 
     async def _publish(
@@ -249,21 +262,9 @@ def failed(step: RunStep, reason: str) -> StepOutcome:
     return StepOutcome(result)
 
 
-def usage_of(answers: Iterable[Generated]) -> StepUsage:
-    """What these answers cost. The built-in extractive engine is no model and costs nothing."""
-    paid = [answer for answer in answers if answer.engine != "extractive"]
-    return StepUsage(
-        calls=len(paid),
-        tokens_in=sum(answer.usage.tokens_in for answer in paid),
-        tokens_out=sum(answer.usage.tokens_out for answer in paid),
-        model_s=round(sum(answer.timings.total_s for answer in paid), 3),
-    )
-
-
 def _must_claim(envelope: Envelope) -> bool:
     """Only an untouched first delivery may use the fence that it carries: its lease was made for it."""
-    again = REASON in envelope.headers or RETRIED in envelope.headers
-    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or again
+    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or REASON in envelope.headers
 
 
 async def _let_go(*tasks: "asyncio.Task[object]") -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.contracts.evidence import Evidence
+from shared.contracts.generation import CallKey, Generate, Generated, Inputs, Usage
 from shared.contracts.goals import StepProgress
 from shared.contracts.steps import (
     AgentAnnounced,
@@ -19,7 +20,7 @@ from shared.contracts.steps import (
     StepsStopped,
 )
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, Retryable
-from shared.messaging.envelope import ATTEMPT, REASON, RETRIED, Envelope
+from shared.messaging.envelope import ATTEMPT, REASON, Envelope
 from shared.messaging.topology import RESEARCHER
 from shared.runtime.agent import HELD_S, Agent, StepContext, StepOutcome
 
@@ -116,9 +117,8 @@ async def test_the_same_step_done_twice_sends_the_same_id_and_another_fence_anot
         Envelope(suspect=True),
         Envelope(headers={ATTEMPT: 2}),
         Envelope(headers={REASON: "x"}),
-        Envelope(headers={RETRIED: 1}),
     ],
-    ids=["redelivered", "suspect", "second attempt", "back from the retry queue", "a dead letter put back"],
+    ids=["redelivered", "suspect", "second attempt", "back from the retry queue"],
 )
 async def test_anything_but_an_untouched_first_delivery_is_claimed(envelope):
     later = NOW + timedelta(hours=1)
@@ -228,6 +228,44 @@ async def test_a_stopped_goal_stops_its_work_at_once_and_no_other():
         finish.set()
         await other
     assert [finished.goal_id for finished in service.of(StepFinished)] == ["g2"]
+
+
+async def test_a_stop_of_older_epochs_leaves_the_newer_work_alone():
+    service, started, finish = FakeService(), asyncio.Event(), asyncio.Event()
+
+    async def work(context: StepContext) -> StepOutcome:
+        started.set()
+        await finish.wait()
+        return await done(context)
+
+    researcher = agent(service, work)
+    running = asyncio.create_task(researcher.on_run_step(STEP.model_copy(update={"epoch": 1}), Envelope()))
+    async with asyncio.timeout(DEADLINE_S):
+        await started.wait()
+        await researcher.on_steps_stopped(StepsStopped(goal_id="g1", reason="time", before_epoch=1), Envelope())
+        finish.set()
+        await running
+    assert len(service.of(StepFinished)) == 1
+
+
+async def test_model_calls_are_counted_bounded_and_refused_by_the_steps_part_of_the_budget():
+    key = CallKey(goal_id="g1", step="1", purpose="research")
+    paid = Generated(call=key, finish="stop", engine="ollama/m", usage=Usage(tokens_in=60, tokens_out=40))
+    service = FakeService(claim=paid)
+    answers = []
+
+    async def work(context: StepContext) -> StepOutcome:
+        for _ in range(2):
+            request = Generate(call=key, messages=(), inputs=Inputs(question="why?"))
+            answers.append(await context.ask(request, Generated))
+        return await done(context)
+
+    await agent(service, work).on_run_step(STEP.model_copy(update={"budget_tokens": 150}), Envelope())
+    (asked,) = service.asked
+    assert asked.max_tokens == 149
+    assert [a.finish for a in answers] == ["stop", "failed"]
+    (finished,) = service.of(StepFinished)
+    assert (finished.usage.calls, finished.usage.tokens_in, finished.cut_short) == (1, 60, True)
 
 
 async def test_work_that_swallows_a_cancellation_is_cancelled_again():
