@@ -17,6 +17,7 @@ from services.cli import (
     memory,
     mesh,
     publish,
+    retry,
     supervise,
     up,
     verify,
@@ -38,7 +39,7 @@ def build() -> App:
         default_parameter=None,
     )
     for command in (
-        ask.ask, goals.goals, goals.show, watch.watch, goals.cancel, goals.report, publish.publish,
+        ask.ask, goals.goals, goals.show, watch.watch, goals.cancel, retry.retry, goals.report, publish.publish,
         mesh.url, verify.verify, doctor.doctor, logs.logs, demo.demo, up.up, up.down,
         supervise.ps, supervise.stop, supervise.release, supervise.kill, supervise.scale,
     ):  # fmt: skip

@@ -131,10 +131,9 @@ def edit(
         if as_json:
             print_json(sent)
         else:
-            say(
-                f"sent as {sent.message_id}"
-                + (f"\ngoal {sent.goal_id}: warren watch {sent.goal_id}" * bool(sent.goal_id))
-            )
+            say(f"sent as {sent.message_id}")
+            if sent.goal_id:
+                say(f"goal {sent.goal_id}: warren watch {sent.goal_id}")
         return Exit.DONE
 
     return run_async(work)

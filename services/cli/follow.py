@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from services.cli.connection import MeshClient
@@ -15,6 +15,7 @@ from shared.errors import NoReply, RequestFailed
 QUIET_S = 1.0
 """Seconds without news after which the planner is asked, for as long again: a sign of life every two seconds."""
 ENDINGS = frozenset({"goal_completed", "goal_failed", "goal_cancelled"})
+BEGUN_AGAIN = "goal_retried"
 
 
 class Quiet:
@@ -70,7 +71,7 @@ class Follower:
                 ready = await self._in_order(news)
             for item in ready:
                 yield item
-            over = over or any(isinstance(item, GoalEvent) and item.event in ENDINGS for item in ready)
+            over = over or ended(ready)
 
     async def _in_order(self, news: Event) -> list[GoalEvent | StepProgress | Quiet]:
         if isinstance(news, StepProgress):
@@ -109,6 +110,12 @@ class Follower:
         return await self.client.ask(
             EventsSince(goal_id=self.goal_id, after=self.sequence.after), EventsListed, deadline_s=QUIET_S
         )
+
+
+def ended(items: Iterable[object]) -> bool:
+    """Does the goal end with these? An end after which it was begun again is none."""
+    turns = [item.event for item in items if isinstance(item, GoalEvent) and item.event in {*ENDINGS, BEGUN_AGAIN}]
+    return bool(turns) and turns[-1] in ENDINGS
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from shared.contracts.goals import GoalEvent, StepProgress
 MARKS = {"waiting": "·", "ready": "·", "sent": "○", "running": "●", "done": "✓", "failed": "✗", "dropped": "-"}
 STATUS_AFTER = {
     "goal_accepted": "accepted",
+    "goal_retried": "accepted",
     "planning_started": "planning",
     "plan_made": "researching",
     "writing_started": "writing",
@@ -59,6 +60,8 @@ class GoalTree:
         """Takes in one stored event."""
         self.since = self.since or event.at
         self.status = STATUS_AFTER.get(event.event, self.status)
+        if event.event == "goal_retried":
+            self._begin_again(event.data)
         if event.event == "engine_chosen":
             self.engine = engine_text(event.data)
         if event.event == "plan_made":
@@ -68,6 +71,13 @@ class GoalTree:
             self.reason = _text(event.data.get("reason"))
         if event.step and event.event in STATE_AFTER:
             self._step_changed(self.step(event.step), event)
+
+    def _begin_again(self, data: Mapping[str, Any]) -> None:
+        """Steps that are done again wait again; the others keep what they have."""
+        self.reason = None
+        steps = data.get("again")
+        for step_id in steps if isinstance(steps, list) else []:
+            self.steps[str(step_id)] = StepLine(str(step_id), self.step(str(step_id)).question)
 
     def _step_changed(self, step: StepLine, event: GoalEvent) -> None:
         step.state = STATE_AFTER[event.event]
@@ -126,6 +136,8 @@ def line_for(event: GoalEvent) -> str | None:
     text = _WORDS.get(event.event, event.event.replace("_", " "))
     if event.event == "engine_chosen":
         return f"engine: {engine_text(event.data)}"
+    if event.event == "goal_retried":
+        return f"run {event.data.get('run')} begins with {label(_text(event.data.get('from')))}"
     if event.event == "plan_made":
         steps = [f"  {label(s['id'])}: {one_line(s.get('question', ''), 100)}" for s in planned(event.data)]
         return "\n".join([f"plan: {len(steps)} steps" if steps else "plan made", *steps])

@@ -9,6 +9,7 @@ import structlog
 from services.planner.handlers import Handlers, refuse
 from services.planner.parking import Parking
 from services.planner.queries import Queries
+from services.planner.redrive import Redrive
 from services.planner.settings import Settings
 from services.planner.store import TABLES, Goals
 from services.planner.workbench import Workbench
@@ -23,6 +24,7 @@ from shared.contracts.generation import EngineDescribed, Generated
 from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.library import CorporaOpened
 from shared.contracts.message import Done, Refused
+from shared.contracts.redrive import RetryGoal
 from shared.contracts.steps import AgentAnnounced, ClaimStep, RenewStep, StepFinished
 from shared.contracts.supervision import ChildDied
 from shared.crashpoints import reached
@@ -43,6 +45,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
 
     service.apply(PLANNER, SubmitGoal, handlers.on_submit_goal)
     service.apply(PLANNER, CancelGoal, handlers.on_cancel_goal)
+    service.apply(PLANNER, RetryGoal, Redrive(handlers).on_retry_goal)
     service.apply(PLANNER, EngineDescribed, handlers.on_engine_described)
     service.apply(PLANNER, CorporaOpened, handlers.on_corpora_opened)
     service.apply(PLANNER, Generated, handlers.on_generated)

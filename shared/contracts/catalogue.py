@@ -7,12 +7,13 @@ from shared.contracts import (
     goals,
     library,
     message,
+    redrive,
     steps,
     supervision,
 )
 from shared.contracts.message import Message
 
-CONVERSATIONS = (goals, steps, generation, library, findings, dead_letters, supervision, message)
+CONVERSATIONS = (goals, redrive, steps, generation, library, findings, dead_letters, supervision, message)
 
 
 def _contracts() -> dict[str, type[Message]]:

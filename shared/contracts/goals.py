@@ -97,7 +97,7 @@ class GoalEvent(Event, owner="planner", name="goal_event"):
 
     `event` is one of: goal_accepted, planning_started, plan_made, plan_rejected, engine_chosen, step_dispatched,
     step_claimed, step_redelivered, step_finished, step_failed, late_result_refused, writing_started, goal_completed,
-    goal_failed, goal_cancelled, message_parked.
+    goal_failed, goal_cancelled, goal_retried, message_parked.
     """
 
     goal_id: str

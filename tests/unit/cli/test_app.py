@@ -42,7 +42,7 @@ def test_help_lists_every_command_of_the_stable_surface() -> None:
     assert done.returncode == 0
     for name in (
         "ask", "up", "down", "ps", "logs", "goals", "show", "watch", "cancel", "corpus", "memory", "dead", "publish",
-        "url", "verify", "doctor", "stop", "release", "kill", "scale", "report", "demo",
+        "url", "verify", "doctor", "stop", "release", "kill", "scale", "report", "demo", "retry",
     ):  # fmt: skip
         assert f" {name} " in done.stdout
 

@@ -121,3 +121,9 @@ def test_any_order_any_doubles_become_one_sequence(arrivals: list[int]) -> None:
     seen = [e.seq for seq in arrivals for e in sequence.add(event(seq))]
     assert seen == list(range(1, len(seen) + 1))
     assert sequence.gap == (bool(arrivals) and max(arrivals) > len(seen))
+
+
+async def test_an_end_after_which_the_goal_was_begun_again_is_not_the_end() -> None:
+    twice = [*STORY[:3], event(4, "goal_failed"), event(5, "goal_retried"), event(6), event(7, "goal_completed")]
+    assert seqs(await followed(FakePlanner(stored=twice))) == [1, 2, 3, 4, 5, 6, 7]
+    assert seqs(await followed(FakePlanner(stored=twice[:5], live=twice[5:]), after=0)) == [1, 2, 3, 4, 5, 6, 7]

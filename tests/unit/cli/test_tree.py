@@ -100,3 +100,14 @@ def test_the_trace_has_a_line_per_event_with_its_figures() -> None:
     assert (table[5]["attempt"], table[5]["worker"]) == (2, "researcher-2")
     assert (table[6]["model"], table[6]["tokens"]) == ("500 ms", "120+43")
     assert table[6]["at"] == "+6.000"
+
+
+def test_a_goal_that_is_begun_again_waits_again_where_it_is_done_again() -> None:
+    tree = tree_after(7)
+    tree.apply(event(8, "goal_failed", reason="the engine was missing"))
+    again = event(9, "goal_retried", run=2, again=["s2", "write"], kept=1, **{"from": "s2"})
+    tree.apply(again)
+    assert (tree.status, tree.reason) == ("accepted", None)
+    assert tree.lines(T0)[0].startswith("✓ step 1")
+    assert tree.lines(T0)[1:] == ["· step 2  What is Y?", "· report"]
+    assert line_for(again) == "run 2 begins with step 2"

@@ -57,6 +57,7 @@ def allows(pattern: str, name: str) -> bool:
         "cmd.planner.submit_goal.v1",
         "cmd.planner.submit_goal.v99",
         "cmd.planner.cancel_goal.v1",
+        "cmd.planner.retry_goal.v1",
         "cmd.memory.offer_documents.v1",
         "cmd.memory.put_chunk.v1",
         "cmd.planner.list_dead_letters.v1",
