@@ -32,7 +32,7 @@ from shared.contracts.steps import (
 )
 from shared.crashpoints import reached
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, WarrenError
-from shared.messaging.envelope import REASON, Envelope
+from shared.messaging.envelope import REASON, RETRIED, Envelope
 from shared.messaging.ids import derived_id
 from shared.messaging.topology import agent_queue
 from shared.runtime.spending import Spending
@@ -46,6 +46,8 @@ HELD_S = 2.0
 """When to ask again for a step that another worker holds: if that one died, its lease ends long before its time."""
 LET_GO_S = 5.0
 """How long cancelled work may take to clean up before its message is settled without it."""
+STOPS_KEPT = 1000
+"""The last goals that were stopped: their steps may still wait in our queue."""
 ReplyT = TypeVar("ReplyT", bound=Reply)
 log = structlog.get_logger()
 
@@ -117,6 +119,7 @@ class Agent:
     lease: timedelta = timedelta(seconds=30)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _by_goal: dict[str, list[_Run]] = field(default_factory=dict, init=False)
+    _stopped: dict[str, int | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.service.subscribe(agent_queue(self.name), RunStep, self.on_run_step)
@@ -131,7 +134,11 @@ class Agent:
             log.warning("not_announced", agent=self.name, reason=error.reason)
 
     async def on_steps_stopped(self, message: StepsStopped, envelope: Envelope) -> None:
-        """A goal was cancelled or has ended: whatever we do for it stops at once."""
+        """A goal was cancelled or has ended: our work stops at once, what waits in our queue is claimed first."""
+        self._stopped.pop(message.goal_id, None)
+        self._stopped[message.goal_id] = message.before_epoch
+        while len(self._stopped) > STOPS_KEPT:
+            self._stopped.pop(next(iter(self._stopped)))
         for run in self._by_goal.get(message.goal_id, []):
             if message.before_epoch is None or run.step.epoch < message.before_epoch:
                 run.stop(message.reason)
@@ -139,7 +146,8 @@ class Agent:
     async def on_run_step(self, message: RunStep, envelope: Envelope) -> None:
         """Runs twice when this worker dies before the ack; the fence makes one of the two results count."""
         reached("step_received")
-        step = await self._claimed(message, envelope) if _must_claim(envelope) else message
+        must_claim = _must_claim(envelope) or self._was_stopped(message)
+        step = await self._claimed(message, envelope) if must_claim else message
         run = _Run(step, Spending(step))
         runs = self._by_goal.setdefault(step.goal_id, [])
         runs.append(run)
@@ -152,6 +160,11 @@ class Agent:
             runs.remove(run)
             if not runs:
                 self._by_goal.pop(step.goal_id, None)
+
+    def _was_stopped(self, step: RunStep) -> bool:
+        """Whether the planner has said so; it may have been begun again since, so the planner is asked."""
+        before = self._stopped.get(step.goal_id)
+        return step.goal_id in self._stopped and (before is None or step.epoch < before)
 
     async def _claimed(self, step: RunStep, envelope: Envelope) -> RunStep:
         claim = ClaimStep(goal_id=step.goal_id, run=step.run, step=step.step, worker=self.service.instance)
@@ -264,7 +277,8 @@ def failed(step: RunStep, reason: str) -> StepOutcome:
 
 def _must_claim(envelope: Envelope) -> bool:
     """Only an untouched first delivery may use the fence that it carries: its lease was made for it."""
-    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or REASON in envelope.headers
+    again = REASON in envelope.headers or RETRIED in envelope.headers
+    return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or again
 
 
 async def _let_go(*tasks: "asyncio.Task[object]") -> None:

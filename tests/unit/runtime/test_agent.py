@@ -20,7 +20,7 @@ from shared.contracts.steps import (
     StepsStopped,
 )
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, Retryable
-from shared.messaging.envelope import ATTEMPT, REASON, Envelope
+from shared.messaging.envelope import ATTEMPT, REASON, RETRIED, Envelope
 from shared.messaging.topology import RESEARCHER
 from shared.runtime.agent import HELD_S, Agent, StepContext, StepOutcome
 
@@ -117,8 +117,9 @@ async def test_the_same_step_done_twice_sends_the_same_id_and_another_fence_anot
         Envelope(suspect=True),
         Envelope(headers={ATTEMPT: 2}),
         Envelope(headers={REASON: "x"}),
+        Envelope(headers={RETRIED: 1}),
     ],
-    ids=["redelivered", "suspect", "second attempt", "back from the retry queue"],
+    ids=["redelivered", "suspect", "second attempt", "back from the retry queue", "a dead letter put back"],
 )
 async def test_anything_but_an_untouched_first_delivery_is_claimed(envelope):
     later = NOW + timedelta(hours=1)
@@ -228,6 +229,17 @@ async def test_a_stopped_goal_stops_its_work_at_once_and_no_other():
         finish.set()
         await other
     assert [finished.goal_id for finished in service.of(StepFinished)] == ["g2"]
+
+
+async def test_a_step_that_waited_while_its_goal_was_stopped_is_claimed_before_it_is_begun():
+    service = FakeService(claim=StepClaimed(verdict="gone", reason="cancelled"))
+    researcher = agent(service)
+    await researcher.on_steps_stopped(StepsStopped(goal_id="g1", reason="cancelled by you"), Envelope())
+    with pytest.raises(Cancelled, match="cancelled"):
+        await researcher.on_run_step(STEP, Envelope())
+    assert service.asked == [ClaimStep(goal_id="g1", run=1, step="1", worker="researcher-1")]
+    await researcher.on_run_step(STEP.model_copy(update={"goal_id": "g2"}), Envelope())
+    assert len(service.of(StepFinished)) == 1
 
 
 async def test_a_stop_of_older_epochs_leaves_the_newer_work_alone():
