@@ -25,7 +25,8 @@ class Redrive:
     async def on_retry_goal(self, message: RetryGoal, unit: Unit) -> Done:
         """The goal waits for admission like a new one, in a run of its own: late results of the old run are refused.
 
-        The engine and the corpora are looked at anew; a report that the goal has stays until a new one replaces it.
+        The engine and the corpora are looked at anew; a whole report that the goal has stays until a new one
+        replaces it.
         """
         progress = self.handlers.progress(unit)
         goal = await progress.goals.get(message.goal_id)
@@ -58,7 +59,7 @@ class Redrive:
             run=goal.run + 1,
             messages=goal.messages,
             last_seq=goal.last_seq,
-            bundle=goal.bundle,
+            bundle=goal.bundle if goal.bundle and goal.bundle.status == "done" else None,
         )
 
     async def _told(

@@ -185,6 +185,21 @@ async def test_its_time_begins_anew(planner: Planner) -> None:
     assert (goal.status, (goal.deadline_at - planner.clock[0]).total_seconds()) == ("planning", 60)
 
 
+async def test_a_spent_budget_is_there_again_less_what_the_kept_results_cost(planner: Planner) -> None:
+    goal_id = await planner.goal(steps=PLAN, budget={"tokens": 100})
+    await planner.engine(goal_id, "ollama/m")
+    await finish(planner, "c", usage=StepUsage(calls=1, tokens_in=30))
+    await finish(planner, "a", usage=StepUsage(calls=1, tokens_in=90))
+    await finish(planner, "write")
+    goal = await goal_of(planner, goal_id)
+    assert (goal.status, goal.bundle.status, goal.reason) == ("failed", "failed", "its budget of 100 tokens is spent")
+    await retry(planner, goal_id, from_step="a")
+    assert (await goal_of(planner, goal_id)).bundle is None, "a partial report does not outlive its run"
+    await planner.engine(goal_id, "ollama/m")
+    (step,) = [step for step in planner.of(RunStep) if step.run == 2]
+    assert (step.step, step.budget_tokens) == ("a", (100 - 30) // 3)
+
+
 async def test_a_step_that_is_not_there_or_a_goal_that_runs_is_refused(planner: Planner) -> None:
     goal_id = await running(planner)
     with pytest.raises(Rejected, match="it has not ended, it is researching"):
