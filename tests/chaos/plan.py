@@ -10,7 +10,9 @@ KILL, FREEZE, HANG = "kill", "freeze", "hang"
 BUDGET, PERIOD_S = 4, 62.0
 """The shipped tree allows 5 restarts in 60 s; one is left for a start that fails."""
 FREEZE_S = (1.0, 4.0)
-NEVER_HANG = {"broker", "rabbitmq", "watchdog"}
+STORM_HITS = 6
+"""In a storm, deaths of one service in a row: one more than its budget."""
+NEVER_HANG = {"broker", "rabbitmq", "postgres", "watchdog"}
 """Nobody watches their heartbeat, so nobody would kill them: they are frozen for a moment instead."""
 
 
@@ -40,14 +42,20 @@ class Plan:
     storm: bool = False
     _spent: dict[str, deque[float]] = field(default_factory=dict)
     _turns: list[str] = field(default_factory=list)
+    _in_a_row: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
 
     def service(self, now: float, *, recovering: Collection[str]) -> str | None:
-        """The next victim, each service equally often; None when all have spent their budget."""
+        """The next victim, each service equally often; None when all have spent their budget. In a storm the same one
+        again and again, as soon as it is back, until it should be in quarantine."""
         if self.storm:
-            return self._turn(self.services)
+            if not 0 < len(self._in_a_row) < STORM_HITS:
+                self._in_a_row = [self._turn(self.services)]
+            else:
+                self._in_a_row.append(self._in_a_row[0])
+            return self._in_a_row[0]
         able = [s for s in self.services if s not in recovering and self._left(s, now) > 0]
         return self._turn(able) if able else None
 
@@ -56,6 +64,10 @@ class Plan:
         if self.storm or self.chance.random() < 0.75:
             return KILL
         return FREEZE if service in NEVER_HANG or self.chance.random() < 0.5 else HANG
+
+    def leave(self) -> None:
+        """The last victim did not come back to work: the storm moves on."""
+        self._in_a_row = []
 
     def spend(self, service: str, now: float) -> None:
         self._spent.setdefault(service, deque()).append(now)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import shutil
+import signal
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -210,6 +212,9 @@ def _picture(run: Run, figures: dict[str, Any]) -> str:
 
 
 def main(options: Options) -> int:
+    for name in ("aio_pika", "aiormq"):  # they report every lost connection at length; losing it is what we do here
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was started is stopped, too
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(run(options))
     return 130

@@ -17,6 +17,7 @@ CHANCE_S = 8.0
 NEW_PROCESS_S = 0.4
 """No process of ours can start faster: an event that comes sooner was on its way when its worker died."""
 PROBE_S = 2.0
+DYING_S = 5.0
 RECOVERY_S = 180.0
 PROBES = {
     "planner": ("cmd.planner.list_goals.v1", {"limit": 1}),
@@ -48,6 +49,7 @@ class Striker:
             service = self.plan.service(time.time(), recovering=recovering)
             if service and more() and not await self._strike(service):
                 self.missed += 1
+                self.plan.leave()
 
     async def recovered(self) -> None:
         """Returns when every fault has been recovered from, or given up."""
@@ -92,6 +94,8 @@ class Striker:
     async def _handled_next(self, fault: Fault, victim: Victim) -> float:
         """When the service handled its next message."""
         if fault.service in ("broker", "rabbitmq"):
+            if fault.kind == KILL:  # a dying broker may still answer for a moment
+                await self.wire.lost(within_s=DYING_S)
             await self.wire.echo()
         elif fault.service in PROBES:
             key, body = PROBES[fault.service]

@@ -1,6 +1,7 @@
 """A plain AMQP client that comes back by itself: nothing of Warren's own client is in it.
 
-It owns a durable queue for answers, which outlives the broker's death, and an exclusive one on which it hears events.
+It owns a durable queue for answers, which outlives the broker's death, an exclusive one on which it hears events, and
+an exchange by which it talks to itself (a client may not write to the default one).
 """
 
 import asyncio
@@ -58,6 +59,8 @@ class Wire:
                 self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 await self._channel.set_qos(prefetch_count=200)
                 answers = await self._channel.declare_queue(self.queue, durable=True, arguments=dict(QUORUM))
+                loop = await self._channel.declare_exchange(self.queue, "fanout", auto_delete=True)
+                await answers.bind(loop)
                 events = await self._channel.declare_queue(f"{self.queue}.events.{uuid4().hex[:8]}", exclusive=True)
                 await events.bind(EVENTS, "evt.*.goal_event.v1.*")
                 self._tag = await answers.consume(self._answered)
@@ -94,7 +97,7 @@ class Wire:
             reply_to=self.queue,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
-        to = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
+        to = await channel.get_exchange(exchange, ensure=False)
         await to.publish(message, routing_key=key, mandatory=True)
 
     async def ask(self, key: str, body: dict[str, Any], *, within_s: float = 10.0) -> dict[str, Any] | None:
@@ -111,13 +114,19 @@ class Wire:
         finally:
             del self._asked[message_id]
 
+    async def lost(self, *, within_s: float) -> None:
+        """Returns when the connection that we had is gone, or after so many seconds."""
+        channel, deadline = self._channel, asyncio.get_running_loop().time() + within_s
+        while self._ready.is_set() and self._channel is channel and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.005)
+
     async def echo(self) -> None:
         """Returns when the broker has taken a message to our own queue and delivered it."""
         message_id = str(uuid4())
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[message_id] = future
         try:
-            await self.publish(self.queue, {}, message_id=message_id, exchange="")
+            await self.publish("", {}, message_id=message_id, exchange=self.queue)
             await future
         finally:
             del self._asked[message_id]

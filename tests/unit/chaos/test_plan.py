@@ -1,6 +1,6 @@
 """Which fault comes next, and what is seen of a service from outside."""
 
-from tests.chaos.plan import BUDGET, FREEZE, HANG, KILL, PERIOD_S, Plan
+from tests.chaos.plan import BUDGET, FREEZE, HANG, KILL, PERIOD_S, STORM_HITS, Plan
 from tests.chaos.seen import Seen
 
 SERVICES = ("planner", "memory", "writer", "broker")
@@ -21,7 +21,15 @@ def test_nobody_is_hit_beyond_its_budget_or_while_it_recovers() -> None:
         plan.spend("planner", 0)
     assert plan.service(PERIOD_S - 1, recovering=()) is None
     assert plan.service(PERIOD_S + 1, recovering=()) == "planner"
-    assert Plan(1, ("planner",), storm=True).service(0, recovering={"planner"}) == "planner"
+
+
+def test_a_storm_hits_one_service_beyond_its_budget_before_the_next() -> None:
+    plan = Plan(1, SERVICES, storm=True)
+    chosen = [plan.service(0, recovering=SERVICES) for _ in range(2 * STORM_HITS + 1)]
+    assert len(set(chosen[:STORM_HITS])) == len(set(chosen[STORM_HITS : 2 * STORM_HITS])) == 1
+    assert len(set(chosen)) == 3
+    plan.leave()
+    assert plan.service(0, recovering=()) not in set(chosen)
 
 
 def test_what_nobody_watches_never_hangs_for_good() -> None:
