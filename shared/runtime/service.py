@@ -85,6 +85,7 @@ class Service:
         self._background: list[Background] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand = 0
+        self._stopping = False
         self.failed: asyncio.Future[None] | None = None
         self.status: dict[str, Any] = {}
         """What a service adds to its heartbeat, e.g. `engine`."""
@@ -204,7 +205,9 @@ class Service:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
+        error = task.exception() if not task.cancelled() else None
+        if task.cancelled() and not self._stopping:  # nobody did: a library's own cancellation got through to it
+            error = WarrenError(f"background work {task.get_name()} was cancelled")
         if error and self.failed and not self.failed.done():
             self.failed.set_exception(error)
 
@@ -218,6 +221,7 @@ class Service:
                     await asyncio.sleep(0.02)
         if self._database and hasattr(self._database, "relay"):
             await self._database.relay.drain(grace_s)
+        self._stopping = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
