@@ -1,6 +1,8 @@
 """Properties that the AMQP library cannot read or write: text that is not UTF-8, a time beyond all calendars. Any
 client may send them by accident (a Latin-1 id, a timestamp in nanoseconds), and they must not take the mesh down."""
 
+import asyncio
+import json
 import struct
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -12,9 +14,19 @@ import pamqp.encode
 import pytest
 from pamqp.commands import Basic
 
+from services.planner.app import build
+from services.planner.settings import Settings
+from shared.contracts.dead_letters import (
+    DeadLetter,
+    DeadLetterShown,
+    DeadLettersListed,
+    ListDeadLetters,
+    ShowDeadLetter,
+)
 from shared.messaging import topology
-from tests.integration.scratch import KEY, Scratch, scratch_on
-from tests.integration.wire import Wire, soon, text_of, wire_to
+from shared.runtime.client import Client
+from tests.integration.scratch import KEY, Scratch, running, scratch_on
+from tests.integration.wire import DEADLINE_S, Wire, soon, text_of, wire_to
 
 
 @pytest.fixture
@@ -84,35 +96,53 @@ def _time(value: Any) -> bytes:
     return struct.pack(">Q", value if isinstance(value, int) else int(value.timestamp()))
 
 
-async def publish(wire: Wire, what: str, body: bytes, **more: Any) -> None:
+async def publish(wire: Wire, what: str, body: bytes, *, key: str = KEY, **more: Any) -> None:
     channel = await wire.channel.get_underlay_channel()
     properties = Raw({**more, **PROPERTIES[what]})
-    await channel.basic_publish(body, exchange=topology.COMMANDS, routing_key=KEY, properties=properties)
+    await channel.basic_publish(body, exchange=topology.COMMANDS, routing_key=key, properties=properties)
 
 
-@pytest.mark.parametrize("what", PROPERTIES)
-async def test_it_is_handled_and_so_is_the_next(wire: Wire, scratch: Scratch, what: str) -> None:
-    await publish(wire, what, b'{"finding_id": "odd"}')
-    await wire.publish({"finding_id": "next"}, key=KEY, reply_to=wire.reply_to)
-    assert text_of(await wire.reply()) == {"count": 1}
-    if what in ("type", "reply to"):
-        assert (await wire.take(topology.DEAD_LETTERS)).headers["reason"].startswith(f"{what.replace(' ', '_')}: ")
-        assert await scratch.done() == ["next"]
-    else:
-        assert await scratch.done() == ["odd", "next"]
+UNREADABLE = ("type", "reply to")
+"""Without these it cannot be known what it is, or whom to answer."""
 
 
-@pytest.mark.parametrize("what", PROPERTIES)
-async def test_it_can_be_retried_and_become_a_dead_letter(wire: Wire, scratch: Scratch, what: str) -> None:
+async def test_each_kind_is_handled_and_so_is_the_next(wire: Wire, scratch: Scratch) -> None:
+    for what in PROPERTIES:
+        await publish(wire, what, json.dumps({"finding_id": what}).encode())
+        await wire.publish({"finding_id": "next"}, key=KEY, reply_to=wire.reply_to)
+        assert text_of(await wire.reply()) == {"count": 1}, what
+    done = [what for what in await scratch.done() if what != "next"]
+    assert done == [what for what in PROPERTIES if what not in UNREADABLE]
+    async with wire.listen(topology.DEAD_LETTERS) as letters:
+        reasons = [(await soon(letters)).headers["reason"] for _ in UNREADABLE]
+    assert [reason.partition(":")[0] for reason in reasons] == ["type", "reply_to"]
+
+
+async def test_each_kind_can_be_retried_and_become_a_dead_letter(wire: Wire, scratch: Scratch) -> None:
     async with wire.listen(topology.DEAD_LETTERS) as letters, wire.listen("retry.500ms.v1") as waiting:
-        await publish(wire, what, b'{"finding_id": "reject"}')
-        assert (await soon(letters)).body == b'{"finding_id": "reject"}'
-        if what not in ("type", "reply to"):
-            await publish(wire, what, b'{"finding_id": "crash"}')
-            assert (await soon(waiting)).headers["attempt"] == 2
+        for what in PROPERTIES:
+            await publish(wire, what, b'{"finding_id": "reject"}')
+            assert (await soon(letters)).body == b'{"finding_id": "reject"}', what
+            if what not in UNREADABLE:
+                await publish(wire, what, b'{"finding_id": "crash"}')
+                assert (await soon(waiting)).headers["attempt"] == 2, what
 
 
-@pytest.mark.parametrize("what", [what for what in PROPERTIES if what != "reply to"])
-async def test_its_sender_is_answered(wire: Wire, scratch: Scratch, what: str) -> None:
-    await publish(wire, what, b'{"finding_id": "odd"}', reply_to=wire.reply_to)
-    assert (await wire.reply()).type == ("refused.v1" if what == "type" else "done.v1")
+async def test_the_sender_of_each_kind_is_answered(wire: Wire, scratch: Scratch) -> None:
+    for what in PROPERTIES:
+        if what != "reply to":
+            await publish(wire, what, b'{"finding_id": "odd"}', reply_to=wire.reply_to)
+            assert (await wire.reply()).type == ("refused.v1" if what == "type" else "done.v1"), what
+
+
+async def test_the_planner_parks_and_shows_each_kind(amqp_url: str, wire: Wire, tmp_path: Path) -> None:
+    planner = build(Settings(home=tmp_path, amqp_url=amqp_url, instance="planner-1"))
+    async with running(planner), Client.connect(amqp_url, timeout_s=DEADLINE_S) as client:
+        for what in PROPERTIES:
+            await publish(wire, what, b"not JSON", key="cmd.planner.submit_goal.v1")
+        async with asyncio.timeout(DEADLINE_S):
+            letters: tuple[DeadLetter, ...] = ()
+            while len(letters) < len(PROPERTIES):
+                letters = (await client.ask(ListDeadLetters(), DeadLettersListed)).dead_letters
+        for letter in letters:
+            assert (await client.ask(ShowDeadLetter(id=letter.id), DeadLetterShown)).body == "not JSON"

@@ -9,14 +9,20 @@ import pytest
 
 from services.planner.app import build
 from services.planner.settings import Settings
-from shared.contracts.dead_letters import DeadLettersListed, ListDeadLetters
-from shared.messaging import topology
+from shared.contracts.dead_letters import (
+    DeadLetter,
+    DeadLetterShown,
+    DeadLettersListed,
+    ListDeadLetters,
+    ShowDeadLetter,
+)
 from shared.runtime.client import Client
 from tests.integration.scratch import KEY, running
 from tests.integration.scratch_process import ScratchProcess, scratch_process
 from tests.integration.wire import DEADLINE_S, Wire, text_of, wire_to
 
 DEATHS_S = 60.0
+KILLED = "its consumer died with it more than once: it is taken for what kills it"
 TICK = threading.Event()  # never set
 
 
@@ -45,42 +51,30 @@ async def test_of_20_messages_at_prefetch_20_exactly_the_killer_is_parked(
 ) -> None:
     whats = [f"innocent{n}" for n in range(19)]
     for what in [*whats[:10], "die", *whats[10:]]:
-        await wire.publish({"finding_id": what}, key=KEY)
-    with scratch_process(amqp_url, tmp_path) as process:
-
-        def all_done() -> bool:
-            process.supervise()
-            return len(process.done()) == len(whats)
-
-        await until(all_done, what="19 effects")
-        async with wire.listen(topology.DEAD_LETTERS) as letters:
-            while letters.empty():
-                process.supervise()
-                await asyncio.to_thread(TICK.wait, 0.05)
-                assert process.starts < 10, log_of(process)
-            letter = letters.get_nowait()
-        assert text_of(letter) == {"finding_id": "die"}
-        assert sorted(process.done()) == sorted(whats), "each of them once"
-        assert process.starts <= 4, "three deaths are enough to know the killer"
-        assert letters.empty()
-        for queue in ("memory.v1", "memory.v1.suspect"):
-            assert await wire.depth(queue) == 0
-
-
-async def test_the_planner_lists_the_killer_and_says_what_it_did(amqp_url: str, wire: Wire, tmp_path: Path) -> None:
+        await wire.publish({"finding_id": what}, key=KEY, headers={"goal_id": "g"})
     planner = build(Settings(home=tmp_path / "planner", amqp_url=amqp_url, instance="planner-1"))
     async with running(planner), Client.connect(amqp_url, timeout_s=DEADLINE_S) as client:
         with scratch_process(amqp_url, tmp_path) as process:
-            await wire.publish({"finding_id": "die"}, key=KEY, headers={"goal_id": "g"})
-            found: list[str] = []
+
+            def all_done() -> bool:
+                process.supervise()
+                return len(process.done()) == len(whats)
+
+            await until(all_done, what="19 effects")
             async with asyncio.timeout(DEATHS_S):
-                while not found:
+                letters: tuple[DeadLetter, ...] = ()
+                while not letters:
                     process.supervise()
                     await asyncio.to_thread(TICK.wait, 0.05)
-                    listed = await client.ask(ListDeadLetters(), DeadLettersListed, deadline_s=DEADLINE_S)
-                    found = [letter.reason for letter in listed.dead_letters]
-        assert found == ["its consumer died with it more than once: it is taken for what kills it"]
-        assert listed.dead_letters[0].goal_id == "g"
+                    letters = (await client.ask(ListDeadLetters(), DeadLettersListed)).dead_letters
+            assert process.starts <= 4, f"three deaths are enough to know the killer: {log_of(process)}"
+            assert sorted(process.done()) == sorted(whats), "each of them once"
+        assert [letter.reason for letter in letters] == [KILLED]
+        assert letters[0].goal_id == "g"
+        shown = await client.ask(ShowDeadLetter(id=letters[0].id), DeadLetterShown)
+        assert shown.body == '{"finding_id": "die"}'
+    for queue in ("memory.v1", "memory.v1.suspect"):
+        assert await wire.depth(queue) == 0
 
 
 async def test_what_was_committed_but_not_published_is_published_once_after_the_restart(

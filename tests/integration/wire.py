@@ -81,12 +81,12 @@ def text_of(message: AbstractIncomingMessage) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def wire_to(url: str) -> AsyncIterator[Wire]:
-    """A connection to a broker whose queues are all declared and empty."""
+async def wire_to(url: str, *, purge: bool = True) -> AsyncIterator[Wire]:
+    """A connection to a broker whose queues are all declared and, with `purge`, empty."""
     await declare(url)
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel(publisher_confirms=True)
-        for queue in topology.queues():
+        for queue in topology.queues() if purge else ():
             await (await channel.get_queue(queue.name, ensure=False)).purge()
         wire = Wire(channel, f"client.{uuid4().hex}")
         own = await channel.declare_queue(wire.reply_to, exclusive=True)
