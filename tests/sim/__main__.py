@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after this time, and say how many ran")
     parser.add_argument("--sites", action="store_true", help="how often each named crash point was hit")
     parser.add_argument("--seed", type=int, help="replay this schedule with its trace")
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first failure")
     given = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets of text must not change between two runs
         os.execve(
@@ -61,7 +62,13 @@ def main() -> int:
     if given.seed is not None:
         return replay(given.seed)
     began = time.time()
-    seen = run_all(given.schedules, start=given.start, jobs=given.jobs, seconds=given.seconds)
+    seen = run_all(
+        given.schedules,
+        start=given.start,
+        jobs=given.jobs,
+        seconds=given.seconds,
+        until_failure=given.until_failure,
+    )
     return report(seen, wanted=given.schedules, took_s=time.time() - began, sites=given.sites)
 
 

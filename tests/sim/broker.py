@@ -24,6 +24,7 @@ class Letter:
     routing_key: str
     returns: int = 0
     headers: dict[str, Any] = field(default_factory=dict)
+    exchange: str = ""
 
 
 @dataclass(eq=False)
@@ -49,6 +50,7 @@ class SimMessage:
     def __init__(self, broker: "Broker", queue: Queue, consumer: Consumer, letter: Letter) -> None:
         out = letter.out
         self.body, self.message_id, self.type = out.body, out.message_id, out.type
+        self.exchange, self.expiration, self.timestamp = letter.exchange, None, None
         self.routing_key, self.reply_to, self.user_id = letter.routing_key, out.reply_to, USER
         self.correlation_id = out.correlation_id or out.message_id
         self.headers, self.priority, self.redelivered = dict(letter.headers), out.priority, letter.returns > 0
@@ -88,7 +90,7 @@ class Broker:
         if not names and (letter.out.mandatory and exchange not in (topology.EVENTS,)):
             raise Rejected(f"nobody listens on {exchange or 'queue'} {letter.routing_key}")
         for name in names:
-            self._enqueue(self.queues[name], Letter(letter.out, letter.routing_key, 0, dict(letter.headers)))
+            self._enqueue(self.queues[name], Letter(letter.out, letter.routing_key, 0, dict(letter.headers), exchange))
 
     def _targets(self, exchange: str, key: str) -> list[str]:
         if exchange == "":

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import services.inference.app
 import services.planner.app
@@ -50,7 +50,7 @@ class Model:
         self.goals[call] = request.call.goal_id
         self._open.add(call)
         await point("model_call_begun")
-        seconds = 0.05 + random.random() ** 3 * 12.0
+        seconds = 0.05 + random.random() ** 3 * 8.0
         await asyncio.sleep(seconds)
         on_token(5)
         await point("model_call_done")
@@ -75,6 +75,7 @@ async def research(step: StepContext) -> StepOutcome:
     step.say("asking")
     answer = await _think(step, "research", step.step.question)
     await point("work_between_calls")
+    await asyncio.sleep(_seconds())  # work of its own: nothing of it is in a ledger
     sha = sha256(answer.text.encode()).hexdigest()
     cited = evidence_id(sha, 0, len(answer.text))
     evidence = Evidence(
@@ -83,6 +84,11 @@ async def research(step: StepContext) -> StepOutcome:
     finding = Finding(text=answer.text, evidence_ids=(cited,))
     result = StepResult(step=step.step.step, question=step.step.question, findings=(finding,), evidence=(evidence,))
     return StepOutcome(result, usage=_usage([answer]), engine=answer.engine)
+
+
+def _seconds() -> float:
+    """Of work: most steps are quick."""
+    return 0.1 + cast(SimLoop, asyncio.get_running_loop()).random.random() ** 2 * 10
 
 
 async def write(step: StepContext) -> StepOutcome:

@@ -58,14 +58,19 @@ def run_chunk(seeds: range, until: float) -> Seen:
     return seen
 
 
-def run_all(schedules: int, *, start: int, jobs: int, seconds: float) -> Seen:
+def run_all(schedules: int, *, start: int, jobs: int, seconds: float, until_failure: bool = False) -> Seen:
     seen, until = Seen(), time.time() + seconds
     chunks = [range(n, min(n + CHUNK, start + schedules)) for n in range(start, start + schedules, CHUNK)]
     if jobs == 1:
         for chunk in chunks:
             seen.add(run_chunk(chunk, until))
+            if until_failure and seen.failures:
+                break
         return seen
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for part in pool.map(run_chunk, chunks, [until] * len(chunks)):
             seen.add(part)
+            if until_failure and seen.failures:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
     return seen

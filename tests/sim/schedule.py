@@ -37,11 +37,12 @@ class Crash:
 
 @dataclass(frozen=True)
 class Trouble:
-    """At this time the process's connection breaks (`cut`), or it stands still (`freeze`), for so long."""
+    """The process's connection breaks (`cut`), or it stands still (`freeze`), for so long: at this time, or (None) as
+    soon as it is in the middle of a step."""
 
     kind: str
     process: str
-    at: float
+    at: float | None
     for_s: float
 
 
@@ -65,7 +66,7 @@ def schedule_of(seed: int) -> Schedule:
         submit = SubmitGoal(goal=f"Compare things {shape}", steps=SHAPES[shape], reply_to="client.sim")
         goals.append((f"goal-{number}-{shape}", submit, random.random() * number))
     crashes = [_crash(random) for _ in range(random.choice((0, 1, 1, 1, 2, 2, 2, 3)))]
-    troubles = [_trouble(random) for _ in range(random.choice((0, 0, 0, 1)))]
+    troubles = [_trouble(random) for _ in range(random.choice((0, 0, 1)))]
     cancel = (random.randrange(len(goals)), random.random() * 15) if random.random() < 0.06 else None
     return Schedule(seed, tuple(goals), tuple(crashes), tuple(troubles), cancel, random.choice((0.0, 0.0, 0.02, 0.1)))
 
@@ -86,7 +87,9 @@ def _crash(random: Random) -> Crash:
 
 
 def _trouble(random: Random) -> Trouble:
-    if random.random() < 0.5:
-        return Trouble("cut", random.choice(NAMES), random.random() * 15, 0.1 + random.random() * 8)
     worker = random.choice(("researcher-1", "researcher-2", "writer-1"))
-    return Trouble("freeze", worker, random.random() * 12, 5 + random.random() * 90)
+    kind = random.choice(("cut anyone", "cut", "cut", "freeze"))
+    if kind == "cut anyone":
+        return Trouble("cut", random.choice(NAMES), random.random() * 15, 0.1 + random.random() * 12)
+    at = None if random.random() < 0.7 else random.random() * 12
+    return Trouble(kind, worker, at, 5 + random.random() * (10 if kind == "cut" else 40))

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class World:
         self._passed: Counter[tuple[str, str]] = Counter()
         self._due: Crash | None = None
         self._crashes = list(self.schedule.crashes)
+        self._at_work = [trouble for trouble in self.schedule.troubles if trouble.at is None]
 
     def trace(self, what: str, *details: Any) -> None:
         if what == "deliver":
@@ -122,7 +124,8 @@ class World:
             )
             self.loop.outside_later(at, self._publish, out)
         for trouble in self.schedule.troubles:
-            self.loop.outside_later(trouble.at, self._trouble, trouble)
+            if trouble.at is not None:
+                self.loop.outside_later(trouble.at, self._trouble, trouble)
         if self.schedule.cancel:
             number, at = self.schedule.cancel
             cancel = CancelGoal(goal_id=self.goal_ids[number])
@@ -151,8 +154,13 @@ class World:
 
     # what goes wrong
     def _on_point(self, process: Process, label: str) -> None:
-        if self.calm_at is not None or not self._crashes:
+        if self.calm_at is not None:
             return
+        for trouble in self._at_work if label == "work_between_calls" else ():
+            if trouble.process == process.name:
+                self._at_work.remove(trouble)
+                self.loop.outside_later(0, self._trouble, trouble)
+                break
         for label_or_any in (label, "any"):
             key = (process.name, label_or_any)
             self._passed[key] += 1
@@ -199,8 +207,9 @@ class World:
         """Ids of the final answers that the client got, by goal."""
         found: dict[str, set[str]] = {}
         for letter in self.broker.queues[CLIENT].letters:
-            answer = GoalEnded.model_validate_json(letter.out.body)
-            found.setdefault(answer.goal_id or "refused", set()).add(letter.out.message_id)
+            answer = json.loads(letter.out.body) if letter.out.type == GoalEnded.type_name() else {}
+            goal_id = answer.get("goal_id") or letter.out.headers.get("goal_id") or "refused"
+            found.setdefault(goal_id, set()).add(letter.out.message_id)
         return found
 
     def _look(self) -> None:

@@ -1,0 +1,55 @@
+"""The simulator as a test: the guarantees hold in many schedules, a seed is a schedule, planted bugs are found."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATCHES = sorted((Path(__file__).parent / "patches").glob("*.patch"))
+
+
+def simulate(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.sim", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=270)
+
+
+@pytest.mark.timeout(280)
+def test_the_guarantees_hold_in_every_schedule_that_time_allows() -> None:
+    """WARREN_SIM_SECONDS: for how long (CI: most of the lane); 10,000 at most."""
+    seconds = os.environ.get("WARREN_SIM_SECONDS", "110")
+
+    ran = simulate("--schedules", "10000", "--seconds", seconds)
+
+    print(ran.stdout)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_seed_is_always_the_same_schedule() -> None:
+    first, second = simulate("--seed", "472"), simulate("--seed", "472")
+
+    assert first.returncode == 0, first.stdout[-2000:] + first.stderr
+    assert _without_ids(first.stdout) == _without_ids(second.stdout)
+    assert "KILL" in first.stdout or "CUT" in first.stdout or "FREEZE" in first.stdout
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
+def test_a_planted_bug_is_found(patch: Path, tmp_path: Path) -> None:
+    for part in ("services", "shared", "tests/sim"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    alone = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    subprocess.run(["git", "apply", "-p1", str(patch)], cwd=tmp_path, env=alone, check=True)
+
+    ran = simulate("--schedules", "2000", "--seconds", "60", "--until-failure", folder=tmp_path)
+
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert re.search(r"FAILED seed \d+: .+\n +replay: python -m tests.sim --seed \d+", ran.stdout), ran.stdout
+
+
+def _without_ids(trace: str) -> list[str]:
+    """Log lines may name random addresses; what happened, when and to whom may not differ."""
+    return [line[:110] for line in trace.splitlines()]
