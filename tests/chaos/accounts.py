@@ -114,7 +114,7 @@ def table(figures: Mapping[str, Any]) -> str:
     lines = [f"  {name.replace('_', ' '):<26}{value:>8}" for name, value in rows]
     lines += [f"  failed: {count} x {reason[:100]}" for reason, count in figures["failure_reasons"].items()]
     if not figures["model_calls"]:
-        lines.append("  NO MODEL CALLS: the mesh did not reach the stub and quoted instead; nothing is shown about calls")
+        lines.append("  NO MODEL CALLS: the mesh did not reach the stub and quoted; nothing is shown about calls")
     landed = sum(sum(kinds.values()) for kinds in figures["kills"].values())
     lines.append(
         f"\n  {landed} faults landed on working services       n     p50     p99     max  (s to the next message)"
