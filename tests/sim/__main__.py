@@ -1,7 +1,7 @@
 """python -m tests.sim --schedules 10000 [--jobs 2] [--seconds 280] [--start N]: runs schedules, checks the guarantees.
 python -m tests.sim --seed N: replays one schedule with its trace.
 
-Exit code 0: all held and every named crash point was hit; 1: not so.
+Exit code 0: all held and, in a full run, every named crash point was hit; 1: not so.
 """
 
 import argparse
@@ -14,6 +14,9 @@ from tests.sim.run import Seen, run_all
 from tests.sim.schedule import schedule_of
 from tests.sim.sites import NAMED
 from tests.sim.world import World
+
+ENOUGH = 8000
+"""So many schedules must have hit every named crash point; fewer (a lane that ran out of time) only say which not."""
 
 
 def replay(seed: int) -> int:
@@ -39,10 +42,9 @@ def report(seen: Seen, *, wanted: int, took_s: float, sites: bool) -> int:
         print("\n".join(f"  {seen.named[name]:6d}  {name}" for name in NAMED))
     for seed, wrong in sorted(seen.failures.items())[:10]:
         print(f"FAILED seed {seed}: {'; '.join(wrong)[:600]}\n  replay: python -m tests.sim --seed {seed}")
-    if missing and seen.schedules >= 2000:
+    if missing:
         print(f"named crash points never hit: {', '.join(missing)}")
-        return 1
-    return bool(seen.failures)
+    return bool(seen.failures or (missing and seen.schedules >= ENOUGH))
 
 
 def main() -> int:
