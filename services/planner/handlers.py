@@ -54,7 +54,10 @@ class Handlers:
             messages=1,
         )
         await progress.goals.add(goal)
-        await progress.event(goal, "goal_accepted", goal=message.goal[:500], namespace=message.namespace)
+        goal = await progress.event(goal, "goal_accepted", goal=message.goal[:500], namespace=message.namespace)
+        cancelled = await progress.goals.cancelled_early(goal_id)
+        if cancelled is not None:
+            await progress.end(goal, "cancelled", reason=cancelled)
         await progress.admit()
 
     async def on_engine_described(self, message: EngineDescribed, unit: Unit) -> None:
@@ -212,11 +215,14 @@ class Handlers:
         for step in await progress.goals.held_by(message.holder):
             await progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
 
-    async def on_cancel_goal(self, message: CancelGoal, unit: Unit) -> Done:
+    async def on_cancel_goal(self, message: CancelGoal, unit: Unit) -> Done | Refused:
+        """A cancellation may overtake its goal (which waits in a retry queue, say): it is kept until that comes."""
         progress = self.progress(unit)
         goal = await progress.goals.get(message.goal_id)
         if goal is None:
-            raise Rejected(f"no goal {message.goal_id}", field="goal_id", hint="`warren goals` lists them")
+            await progress.goals.cancel_early(message.goal_id, message.reason, now=progress.now)
+            reason, hint = f"no goal {message.goal_id} yet", "if it comes, it is cancelled; `warren goals` lists them"
+            return Refused(error="no_goal", reason=reason, field="goal_id", hint=hint)
         if goal.status in ENDED:
             return Done(count=0)
         await progress.end(goal, "cancelled", reason=message.reason)

@@ -69,6 +69,13 @@ events = Table(
     Column("body", Text, nullable=False),
     ForeignKeyConstraint(["goal_id"], ["goals.goal_id"], ondelete="CASCADE"),
 )
+cancellations = Table(
+    "cancellations",
+    TABLES,
+    Column("goal_id", String(64), primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+)
 parked = Table(
     "parked",
     TABLES,
@@ -178,8 +185,19 @@ class Goals:
         rows = await self.connection.execute(query.order_by(events.c.seq).limit(limit))
         return [GoalEvent.model_validate_json(body) for body in rows.scalars()]
 
+    async def cancel_early(self, goal_id: str, reason: str, *, now: datetime) -> None:
+        """Notes the cancellation of a goal that is not here; twice is harmless."""
+        if await self.cancelled_early(goal_id) is None:
+            await self.connection.execute(insert(cancellations).values(goal_id=goal_id, at=now, reason=reason))
+
+    async def cancelled_early(self, goal_id: str) -> str | None:
+        """Why this goal was cancelled before it came, if it was."""
+        query = select(cancellations.c.reason).where(cancellations.c.goal_id == goal_id)
+        return (await self.connection.execute(query)).scalar_one_or_none()
+
     async def purge(self, before: datetime) -> int:
         """Forgets goals that ended before this time, with their steps and events."""
+        await self.connection.execute(delete(cancellations).where(cancellations.c.at < before))
         result = await self.connection.execute(delete(goals).where(goals.c.ended_at < before))
         await self.connection.execute(delete(parked).where(parked.c.at < before))
         gone = parked_envelopes.c.id.not_in(select(parked.c.id))

@@ -14,6 +14,7 @@ from shared.contracts.report import WrittenReport
 from shared.contracts.steps import ClaimStep, RenewStep, RunStep, StepResult
 from shared.contracts.supervision import ChildDied
 from shared.errors import Rejected
+from shared.messaging.ids import goal_id_for
 from tests.integration.planning import Planner
 
 
@@ -169,6 +170,15 @@ async def test_cancel_ends_a_goal_tells_its_workers_and_refuses_late_results(pla
     assert planner.of(CONTRACTS["steps_stopped.v1"])[0].goal_id == goal_id
     await planner.finish(planner.of(RunStep)[0])
     assert planner.told()[-1] == "goal_cancelled"
+
+
+async def test_a_cancellation_that_overtakes_its_goal_is_kept_for_it(planner: Planner) -> None:
+    goal_id = goal_id_for("", "late")
+    await planner.hear(CancelGoal(goal_id=goal_id), planner.handlers.on_cancel_goal, reply_to="client.me")
+    assert planner.of(CONTRACTS["refused.v1"])[0].error == "no_goal"
+    await planner.hear(SubmitGoal(goal="q"), planner.handlers.on_submit_goal, message_id="late", reply_to="client.me")
+    assert [ended.status for ended in planner.of(GoalEnded)] == ["cancelled"]
+    assert "planning_started" not in planner.told()
 
 
 async def test_a_deadline_ends_a_goal(planner: Planner) -> None:
