@@ -38,10 +38,10 @@ class Engines:
     _seen_at: float = float("-inf")
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def look(self) -> None:
-        """Asks the hosts, if they were not asked just now."""
+    async def look(self, *, again: bool = False) -> None:
+        """Asks the hosts, if they were not asked just now, or in any case."""
         async with self._looking:
-            if time.monotonic() - self._seen_at < self.fresh_s:
+            if not again and time.monotonic() - self._seen_at < self.fresh_s:
                 return
             before = self.choose("auto")
             self._hosts = tuple(await asyncio.gather(*(host.probe() for host in self.ollama)))
@@ -50,6 +50,15 @@ class Engines:
             self.status["engine"] = now.engine
             if now != before:
                 log.info("engine", engine=now.engine, reason=now.reason)
+
+    async def find(self, wanted: str) -> Choice:
+        """As it is now. A no is never an old one: the model may have been pulled since the last look."""
+        await self.look()
+        choice = self.choose(wanted)
+        if not choice.usable:
+            await self.look(again=True)
+            choice = self.choose(wanted)
+        return choice
 
     def choose(self, wanted: str) -> Choice:
         """By what was last seen."""

@@ -56,8 +56,7 @@ class Inference:
 
     async def on_describe_engine(self, message: DescribeEngine, _: Envelope) -> EngineDescribed:
         """As it is now: hosts are asked again if that was not done just now."""
-        await self.engines.look()
-        choice = self.engines.choose(message.engine)
+        choice = await self.engines.find(message.engine)
         async with self.database.read() as connection:
             counts = await self.ledger.counts(connection)
         return EngineDescribed(

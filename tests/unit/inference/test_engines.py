@@ -50,6 +50,15 @@ async def test_what_was_seen_just_now_is_believed() -> None:
         await mesh.close()
 
 
+async def test_a_model_that_was_pulled_since_the_last_look_is_found() -> None:
+    async with StubOllama().serving() as stub:
+        mesh = engines(stub.url, fresh_s=60)
+        assert not (await mesh.find("ollama/new:1b")).usable
+        stub.models["new:1b"] = ("1B", ("completion",))
+        assert (await mesh.find("ollama/new:1b")).usable
+        await mesh.close()
+
+
 async def test_the_second_host_takes_what_the_first_has_no_slot_for() -> None:
     async with StubOllama().serving() as one, StubOllama().serving() as other:
         mesh = engines(one.url, other.url)
