@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 from aio_pika import IncomingMessage
+from aiormq.exceptions import AMQPError
 
 from shared.contracts.message import Event, Message
 from shared.errors import Rejected, WarrenError
@@ -30,6 +31,17 @@ if TYPE_CHECKING:  # SQLAlchemy costs a fifth of a second that a stateless servi
 log = structlog.get_logger()
 Apply = Callable[[Any, "Unit"], Awaitable[Message | None]]
 Background = Callable[[], Coroutine[Any, Any, None]]
+
+
+GIVE_BACK_S = 5.0
+"""Pause before a delivery that could not be settled goes back: what failed (broker, database) needs time, not load."""
+
+
+async def _give_back(message: IncomingMessage) -> None:
+    """Delivered again, marked as redelivered. Kept, it would hold a place of the prefetch as long as we live."""
+    await asyncio.sleep(GIVE_BACK_S)
+    with contextlib.suppress(AMQPError, RuntimeError, ConnectionError):  # settled, or gone with its connection
+        await message.nack(requeue=True)
 
 
 @dataclass(frozen=True)
@@ -179,8 +191,8 @@ class Service:
             try:
                 await on_message(message)
             except Exception as error:
-                # Not settled: the broker keeps it and delivers it again when this connection ends.
                 log.error("delivery_not_settled", reason=f"{type(error).__name__}: {error}", exc_info=True)
+                await _give_back(message)
             finally:
                 self._in_hand -= 1
 
