@@ -1,4 +1,4 @@
-"""A report bundle: `report.md`, `report.json`, `sources/<sha256>.txt`; written here, and checked by anybody."""
+"""A report bundle: `report.md`, `.html` and `.json`, `sources/<sha256>.txt`; written here, and checked by anybody."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from services.cli.report_page import page
 from shared.contracts.goals import GoalSummary
 from shared.contracts.report import ReportBundle
 
@@ -59,6 +60,7 @@ def write(bundle: Bundle, folder: Path) -> None:
         if old.stem not in bundle.texts:
             old.unlink()
     _put(folder / "report.md", bundle.report.report)
+    _put(folder / "report.html", page(bundle.report, bundle.texts))
     _put(folder / "report.json", json.dumps(as_json(bundle.report), ensure_ascii=False, indent=2) + "\n")
 
 
