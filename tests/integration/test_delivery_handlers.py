@@ -8,7 +8,7 @@ import pytest
 
 from shared.messaging import topology
 from tests.integration.scratch import KEY, Scratch, scratch_on
-from tests.integration.wire import DEADLINE_S, Wire, soon, text_of, wire_to
+from tests.integration.wire import DEADLINE_S, Wire, distinct, soon, text_of, wire_to
 
 
 @pytest.fixture
@@ -153,8 +153,7 @@ async def test_a_drained_service_leaves_nothing_half_done(amqp_url: str, wire: W
         await wire.publish({"finding_id": "last"}, key=KEY, reply_to=wire.reply_to)
         await wire.reply()
         async with wire.listen("planner.v1") as said:
-            for _ in range(len(ids)):
-                await soon(said)
+            await distinct(said, len(ids))
         assert sorted(await again.done()) == sorted([*map(str, range(30)), "last"]), f"{left} were left to the second"
 
 

@@ -75,6 +75,18 @@ async def soon(arrived: "asyncio.Queue[AbstractIncomingMessage]") -> AbstractInc
     return await asyncio.wait_for(arrived.get(), DEADLINE_S)
 
 
+async def distinct(
+    arrived: "asyncio.Queue[AbstractIncomingMessage]", count: int, *, timeout_s: float = DEADLINE_S
+) -> list[AbstractIncomingMessage]:
+    """The next `count` that differ by message id: delivery is at least once where a confirm was lost."""
+    by_id: dict[str | None, AbstractIncomingMessage] = {}
+    async with asyncio.timeout(timeout_s):
+        while len(by_id) < count:
+            message = await arrived.get()
+            by_id.setdefault(message.message_id, message)
+    return list(by_id.values())
+
+
 def text_of(message: AbstractIncomingMessage) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(message.body)
     return answer
