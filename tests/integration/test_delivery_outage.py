@@ -66,7 +66,7 @@ async def test_what_was_committed_while_the_broker_was_away_leaves_when_it_is_ba
             async with wire_to(url, purge=False) as wire, wire.listen("planner.v1") as said:
                 # by id: what the broker took, and went away before it confirmed, comes a second time
                 bodies = [text_of(message) for message in await distinct(said, 4, timeout_s=START_S)]
-                names = [body.get("instance") or body.get("finding_id") for body in bodies]
+                names = [str(body.get("instance") or body.get("finding_id")) for body in bodies]
                 assert names[0] == "waits in its queue", "what was confirmed is still there"
                 assert sorted(names[1:]) == ["asked", "first", "meanwhile"]
                 await wire.publish({"finding_id": "after"}, key=KEY, message_id="after")
