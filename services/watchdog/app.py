@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from services.watchdog import process_table, rabbitmq_server
 from services.watchdog.announcements import Announcements
+from services.watchdog.closer_look import look_for
 from services.watchdog.engine import Engine
 from services.watchdog.handlers import Handlers
 from services.watchdog.launches import BROKER, Launches
@@ -22,6 +23,7 @@ from services.watchdog.settings import ROOT, Settings
 from services.watchdog.supervision import Supervisor
 from services.watchdog.tree import Group, without
 from services.watchdog.tree_file import TreeError, parse_tree
+from services.watchdog.vigil import Vigil
 from services.watchdog.watch import Watch
 from shared.contracts.supervision import (
     ChildDied,
@@ -72,7 +74,8 @@ def build(settings: Settings) -> Mesh:
         engine = ProcessEngine(settings.home, launches, keeper, settings.keeper_fd)
     announcements = Announcements(engine.whereabouts)
     liveness = Liveness(silence_s=settings.silence.total_seconds())
-    watch = Watch(Supervisor(tree), engine, settings.home, keeper, liveness, announcements.hear)
+    vigil = Vigil(engine, liveness, look_for(engine), settings.beats)
+    watch = Watch(Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear)
     return Mesh(settings, watch, lambda: _service(settings, watch, announcements), keeper_pid)
 
 

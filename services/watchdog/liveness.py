@@ -1,25 +1,55 @@
 """Who is ready, who hangs, and when silence is not the child's fault. Pure; times are monotonic seconds.
 
-Silence counts from the last beat, from the start of the process, or from the moment the watchdog itself was late:
-a machine that was frozen and thawed has silent children that did nothing wrong.
+    silent for 2 s of its own ── another look, 0.5 s later: silent still ── somebody else beats? ── yes ──> hung
+                                                                            └─ no: an outage, not a hang
+
+A child's own silence is the time since its last beat (or since its start), less what was not its doing: how long its
+threads waited for a processor, and how late the watchdog itself was. A machine that was frozen and thawed has silent
+children that did nothing wrong; they get THAW_S to come back.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 OWN_LAG_S = 1.0
+"""Later than this is no busy moment: the watchdog, and with it the machine, stood still."""
+THAW_S = 3.0
+"""What is thawed one after another is not back at once."""
+PROBE_S = 0.5
+"""Between the first suspicion and the second look: one more beat would have fitted in."""
+WITNESS_S = 1.25
+"""A beat younger than this says that the machine is well: two beats and a little."""
+BUSY_S = 10.0
+"""How long a child may be silent that is busy, or starved, where nobody can tell which (containers)."""
+START_SILENCE_S = 10.0
+"""Silence of a child that is late with its start anyway: imports and migrations do not beat."""
 
 
 @dataclass(frozen=True)
 class Beat:
-    """A sign of life from the loop that runs the handlers. `ready`: connected to the broker."""
+    """A sign of life from the loop that runs the handlers. `ready`: connected to the broker. `stalled`: which handler
+    is over its limit. `memory_mb`: the most it has used."""
 
     at: float
     ready: bool
     reason: str = ""
     engine: str | None = None
+    stalled: str = ""
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True)
+class Signs:
+    """A closer look at a silent child. `starved_s`: how long it has waited for a processor since its last beat.
+    `busy`: it runs or waits for a processor, and nobody can tell how long it waited."""
+
+    starved_s: float = 0.0
+    busy: bool = False
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,33 +68,73 @@ class Hung:
 
     id: str
     reason: str
+    stalled: bool = False
 
 
 @dataclass
 class Liveness:
     """`silence_s`: how long a running child may be silent; `interval_s`: how often `judge` is called."""
 
-    silence_s: float = 10.0
-    interval_s: float = 0.5
+    silence_s: float = 2.0
+    interval_s: float = 0.25
     _judged_at: float | None = None
     _thawed_at: float = field(default=float("-inf"))
+    _lags: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=200))
+    _suspected: dict[str, tuple[float, float]] = field(default_factory=dict)  # child: (since when, its last beat then)
 
-    def judge(self, watched: Sequence[Watched], beats: Mapping[str, Beat], now: float) -> tuple[list[str], list[Hung]]:
-        """Those that have become ready, and those to kill. All silent at once is an outage: nobody is killed."""
-        if self._judged_at is not None and now - self._judged_at > self.interval_s + OWN_LAG_S:
-            self._thawed_at = now
-        self._judged_at = now
-        ready = [one.id for one in watched if one.starting and one.id in beats and beats[one.id].ready]
+    def quiet(self, watched: Sequence[Watched], beats: Mapping[str, Beat], now: float) -> list[str]:
+        """Those that are worth a closer look."""
+        return [one.id for one in watched if not one.starting and now - _last(one, beats) > self.silence_s]
+
+    def judge(
+        self,
+        watched: Sequence[Watched],
+        beats: Mapping[str, Beat],
+        now: float,
+        *,
+        signs: Mapping[str, Signs] = MappingProxyType({}),
+    ) -> tuple[list[str], list[Hung]]:
+        """Those that have become ready, and those to kill."""
+        self._note_own_lag(now)
+        ready = [one.id for one in watched if one.starting and (beat := _beat(one, beats)) and beat.ready]
         running = [one for one in watched if not one.starting]
-        silent = [Hung(one.id, f"hung: silent for {self._silence(one, beats, now):.1f} s")
-                  for one in running if self._silence(one, beats, now) > self.silence_s]  # fmt: skip
-        if len(running) > 1 and len(silent) == len(running):
-            silent = []
-        return ready, silent + self._late([one for one in watched if one.starting], beats, now)
+        if len(running) > 1 and all(now - _last(one, beats) > self.silence_s for one in running):
+            self._thawed_at = now + THAW_S  # an outage; who comes back first is no witness against the others
+        beating = [one.id for one in running if now - _last(one, beats) < WITNESS_S]
+        hung = []
+        for one in running:
+            witnessed = len(running) == 1 or bool(beating)  # a silent one is not among those that beat
+            verdict = self._verdict(one, _beat(one, beats), now, signs.get(one.id, Signs()))
+            if verdict and (witnessed or verdict.stalled):
+                hung.append(verdict)
+        return ready, hung + self._late([one for one in watched if one.starting], beats, now)
 
-    def _silence(self, one: Watched, beats: Mapping[str, Beat], now: float) -> float:
-        last = beats[one.id].at if one.id in beats else one.since
-        return now - max(last, one.since, self._thawed_at)
+    def _note_own_lag(self, now: float) -> None:
+        lag = 0.0 if self._judged_at is None else now - self._judged_at - self.interval_s
+        self._judged_at = now
+        if lag > OWN_LAG_S:
+            self._thawed_at = now + THAW_S
+        elif lag > 0:
+            self._lags.append((now, lag))
+
+    def _verdict(self, one: Watched, beat: Beat | None, now: float, sign: Signs) -> Hung | None:
+        if beat and beat.stalled:
+            return Hung(one.id, f"stalled: {beat.stalled}", stalled=True)
+        last = beat.at if beat else one.since
+        limit = max(self.silence_s, BUSY_S) if sign.busy else self.silence_s
+        if self._own_silence(last, now) - sign.starved_s <= limit:
+            self._suspected.pop(one.id, None)
+            return None
+        since, then = self._suspected.setdefault(one.id, (now, last))
+        if then != last:  # it has beaten in between
+            self._suspected[one.id] = (now, last)
+        elif now - since >= PROBE_S:
+            return Hung(one.id, f"hung: silent for {now - last:.1f} s{sign.what and f', {sign.what}'}")
+        return None
+
+    def _own_silence(self, last: float, now: float) -> float:
+        late = sum(lag for at, lag in self._lags if at > last)
+        return now - max(last, self._thawed_at) - late
 
     def _late(self, starting: Sequence[Watched], beats: Mapping[str, Beat], now: float) -> list[Hung]:
         someone_is_connected = any(beat.ready for beat in beats.values())
@@ -72,9 +142,20 @@ class Liveness:
         for one in starting:
             if now - max(one.since, self._thawed_at) <= one.start_timeout_s:
                 continue
-            beat = beats.get(one.id)
-            if beat is None or now - max(beat.at, self._thawed_at) > self.silence_s:
+            beat = _beat(one, beats)
+            if beat is None or now - max(beat.at, self._thawed_at) > START_SILENCE_S:
                 late.append(Hung(one.id, f"no beat within {one.start_timeout_s:g} s of its start"))
             elif not beat.ready and someone_is_connected:
                 late.append(Hung(one.id, f"not ready within {one.start_timeout_s:g} s: {beat.reason}"))
         return late
+
+
+def _beat(one: Watched, beats: Mapping[str, Beat]) -> Beat | None:
+    """Its latest beat; what an earlier process of that name left is none."""
+    beat = beats.get(one.id)
+    return beat if beat and beat.at >= one.since else None
+
+
+def _last(one: Watched, beats: Mapping[str, Beat]) -> float:
+    beat = _beat(one, beats)
+    return max(one.since, beat.at) if beat else one.since

@@ -19,8 +19,11 @@ class Settings(MeshSettings):
     mode: Literal["process", "docker"] = "process"
     tree: Path = ROOT / "infra" / "supervision.toml"
     """The supervision tree."""
-    silence: timedelta = timedelta(seconds=10)
-    """How long a child's loop may be silent before it counts as hung."""
+    silence: timedelta = timedelta(seconds=2)
+    """How long a child's loop may be silent of its own doing before it is suspected to hang; waits for a processor do
+    not count."""
+    beats: Path | None = None
+    """Where containers write their beats, each under its host's name; none in process mode."""
     docker_host: str = Field(default="tcp://socket-proxy:2375", validation_alias="DOCKER_HOST")
     """The socket proxy: never the socket itself."""
     compose_project: str = "warren"

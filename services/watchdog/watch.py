@@ -19,10 +19,11 @@ import structlog
 
 from services.watchdog.actions import Action, Exited, Kill, Report, Start, Started, Stop
 from services.watchdog.engine import Appeared, Engine, EngineEvent, Vanished
-from services.watchdog.liveness import Beat, Liveness, Watched
+from services.watchdog.liveness import Beat, Watched
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import NotFound, Status, Supervisor
 from services.watchdog.tree import Child, replica
+from services.watchdog.vigil import Vigil
 
 SAME_BREATH_S = 30.0
 ALARMS = {"shutdown", "quarantined", "gave_up"}
@@ -40,7 +41,7 @@ class Watch:
     engine: Engine
     home: Path
     keeper: str
-    liveness: Liveness = field(default_factory=Liveness)
+    vigil: Vigil | None = None
     on_report: Callable[[Report, Status | None], None] = lambda report, status: None
     clock: Callable[[], float] = time.monotonic
     down: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,6 +52,9 @@ class Watch:
     _saved: list[tuple[object, ...]] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)
     _chains: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._vigil = self.vigil or Vigil(self.engine)
 
     async def run(self) -> None:
         """Adopts, boots and watches until cancelled, or until everything is down (`down` is set)."""
@@ -123,11 +127,12 @@ class Watch:
 
     def rows(self) -> list[dict[str, Any]]:
         """The children as `warren ps --json` prints them; `started_at` in seconds since the epoch."""
-        beats = self.engine.beats()
+        statuses = self.supervisor.statuses(self.clock())
+        beats = self._vigil.beats([s.child.id for s in statuses])
         own: dict[str, Any] = {"service": "watchdog", "instance": "watchdog-1", "state": "running"}
         own |= {"container": socket.gethostname()} if self.engine.mode == "docker" else {"pid": os.getpid()}
         own |= {"restarts": self.restarts, "started_at": self.born, "uptime_s": round(time.time() - self.born, 1)}
-        return [*(_row(one, self.engine, beats) for one in self.supervisor.statuses(self.clock())), own]
+        return [*(_row(one, self.engine, beats) for one in statuses), own]
 
     # -- inside
 
@@ -178,14 +183,14 @@ class Watch:
     async def _tick(self) -> None:
         while True:
             deadline = self.supervisor.next_deadline()
-            wait = self.liveness.interval_s
+            wait = self._vigil.liveness.interval_s
             if deadline is not None:
                 wait = min(wait, max(0.0, deadline - self.clock()))
             await asyncio.sleep(wait)
-            self._judge()
+            await self._judge()
             self._perform(self.supervisor.tick(self.clock()))
 
-    def _judge(self) -> None:
+    async def _judge(self) -> None:
         now = self.clock()
         watched = [
             Watched(s.child.id, s.state == "starting", self._since[s.child.id], s.child.start_timeout_s)
@@ -193,13 +198,16 @@ class Watch:
             if s.state in ("starting", "running") and s.child.id in self._since
             and self.engine.whereabouts(s.child.id).beats
         ]  # fmt: skip
-        ready, hung = self.liveness.judge(watched, self.engine.beats(), now)
+        ready, hung = await self._vigil.round(watched, self.clock)
+        since = {one.id: one.since for one in watched}
         for name in ready:
-            self._perform(self.supervisor.handle(Started(name), now))
+            if self._since.get(name) == since[name]:  # a closer look takes a moment: it may be another process now
+                self._perform(self.supervisor.handle(Started(name), self.clock()))
         for one in hung:
-            log.warning("killing", child=one.id, reason=one.reason)
-            self._since[one.id] = now  # once is enough: the next judgement is not before its time-out
-            self._chain(one.id, self.engine.kill(one.id, why=one.reason))
+            if self._since.get(one.id) == since[one.id]:
+                log.warning("killing", child=one.id, reason=one.reason)
+                self._since[one.id] = self.clock()  # once is enough: the next judgement is not before its time-out
+                self._chain(one.id, self.engine.kill(one.id, why=one.reason))
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:

@@ -1,43 +1,119 @@
 """A hang, an outage and a thaw are three different things."""
 
-from services.watchdog.liveness import Beat, Liveness, Watched
+from collections.abc import Callable, Mapping
+
+from services.watchdog.liveness import BUSY_S, THAW_S, Beat, Hung, Liveness, Signs, Watched
+
+EVERY_S = 0.25
 
 
 def running(*names: str) -> list[Watched]:
     return [Watched(name, starting=False, since=0.0, start_timeout_s=30.0) for name in names]
 
 
-def watch(liveness: Liveness, names: str, beats: dict[str, Beat], *, until: float, since: float = 100.0):
-    """Judges twice a second; the verdicts of the last time."""
-    now, verdict = since, liveness.judge(running(*names.split()), beats, since)
-    while now < until:
-        now += 0.5
-        verdict = liveness.judge(running(*names.split()), beats, now)
-    return verdict
+def beating_until(moment: float) -> Callable[[float], float]:
+    """Twice a second until then, and never again."""
+    return lambda now: min(now - now % 0.5, moment)
 
 
-def test_a_child_that_is_silent_while_others_beat_is_hung():
-    liveness = Liveness(silence_s=10)
-    beats = {"a": Beat(100.0, ready=True), "b": Beat(112.0, ready=True)}
-    assert watch(liveness, "a b", beats, until=110.0)[1] == []
-    _, hung = watch(liveness, "a b", beats, until=112.0, since=110.5)
-    assert [one.id for one in hung] == ["a"]
-    assert hung[0].reason == "hung: silent for 12.0 s"
+def watch(
+    last: Mapping[str, Callable[[float], float]],
+    *,
+    until: float,
+    liveness: Liveness | None = None,
+    signs: Callable[[float], Mapping[str, Signs]] = lambda now: {},
+    frozen: tuple[float, float] = (0.0, 0.0),
+) -> list[tuple[float, Hung]]:
+    """Judges four times a second from 100 on, but while the watchdog is frozen; who was found hung, and when."""
+    liveness, found, now = liveness or Liveness(), [], 100.0
+    while now <= until:
+        if not frozen[0] < now < frozen[1]:
+            beats = {name: Beat(at(now), ready=True) for name, at in last.items()}
+            _, hung = liveness.judge(running(*last), beats, now, signs=signs(now))
+            found += [(now, one) for one in hung]
+            if hung:
+                break
+        now += EVERY_S
+    return found
 
 
-def test_all_silent_at_once_is_an_outage():
-    beats = {"a": Beat(100.0, ready=True), "b": Beat(100.0, ready=True)}
-    assert watch(Liveness(silence_s=10), "a b", beats, until=130.0)[1] == []
+def test_a_child_that_is_silent_while_others_beat_is_hung_within_three_seconds():
+    found = watch({"a": beating_until(110.0), "b": beating_until(999.0)}, until=130.0)
+    assert [one.id for _, one in found] == ["a"]
+    at, hung = found[0]
+    assert 2.5 <= at - 110.0 <= 3.0
+    assert hung.reason == f"hung: silent for {at - 110.0:.1f} s"
 
 
-def test_silence_counts_anew_after_the_watchdog_itself_was_frozen():
-    liveness = Liveness(silence_s=10)
-    liveness.judge(running("a", "b"), {}, 100.0)
-    thawed_at = 160.0
-    beats = {"a": Beat(100.0, ready=True), "b": Beat(thawed_at, ready=True)}
-    assert liveness.judge(running("a", "b"), beats, thawed_at)[1] == []
-    beats["b"] = Beat(thawed_at + 11, ready=True)
-    assert [one.id for one in watch(liveness, "a b", beats, since=160.5, until=171.0)[1]] == ["a"]
+def test_all_silent_at_once_is_an_outage_whenever_each_had_beaten_last():
+    assert watch({"a": beating_until(110.0), "b": beating_until(110.5), "c": beating_until(109.5)}, until=180.0) == []
+
+
+def test_who_comes_back_first_from_an_outage_is_no_witness_against_the_others():
+    def back_at(moment: float) -> Callable[[float], float]:
+        return lambda now: now - now % 0.5 if now < 110.0 or now > moment else 110.0
+
+    assert watch({"a": back_at(130.0), "b": back_at(132.5)}, until=160.0) == []
+
+
+def test_an_only_child_needs_no_witness():
+    assert [one.id for _, one in watch({"a": beating_until(110.0)}, until=130.0)] == ["a"]
+
+
+def test_a_beat_between_suspicion_and_second_look_is_a_sign_of_life():
+    slow = lambda now: now - now % 2.3  # noqa: E731 - a loop that is blocked for 2.3 s, again and again
+    assert watch({"a": slow, "b": beating_until(999.0)}, until=160.0) == []
+
+
+def test_time_without_a_processor_is_not_the_childs_silence():
+    def starved(now: float) -> Mapping[str, Signs]:
+        return {"a": Signs(starved_s=max(0.0, (now - 110.0) * 0.75))}
+
+    lasts = {"a": beating_until(110.0), "b": beating_until(999.0)}
+    found = watch(lasts, until=160.0, signs=starved)
+    assert [one.id for _, one in found] == ["a"]
+    assert found[0][0] - 110.0 >= 8.0, "two seconds of its own take eight, at a quarter of a processor"
+
+
+def test_a_container_that_is_busy_is_given_longer():
+    lasts = {"a": beating_until(110.0), "b": beating_until(999.0)}
+    found = watch(lasts, until=160.0, signs=lambda now: {"a": Signs(busy=True)})
+    assert BUSY_S <= found[0][0] - 110.0 <= BUSY_S + 1.0
+
+
+def test_after_the_whole_mesh_was_frozen_everybody_has_time_to_come_back():
+    def thawed_after(grace: float) -> Callable[[float], float]:
+        return lambda now: now - now % 0.5 if now < 110.0 or now > 170.0 + grace else 110.0
+
+    lasts = {"a": thawed_after(THAW_S), "b": thawed_after(0.0)}
+    assert watch(lasts, until=200.0, frozen=(110.0, 170.0)) == []
+
+
+def test_who_does_not_come_back_after_a_thaw_is_hung():
+    lasts = {"a": beating_until(110.0), "b": beating_until(999.0)}
+    found = watch(lasts, until=200.0, frozen=(110.0, 170.0))
+    assert [one.id for _, one in found] == ["a"]
+    assert found[0][0] <= 170.0 + THAW_S + 3.5
+
+
+def test_the_watchdogs_own_small_delays_do_not_count():
+    liveness, found, now = Liveness(), [], 100.0
+    while now < 110.0 and not found:  # it looks only every 0.9 s: so late is the machine
+        beats = {"a": Beat(100.0, ready=True), "b": Beat(now, ready=True)}
+        found = liveness.judge(running("a", "b"), beats, now)[1]
+        now += 0.9
+    assert now >= 108.0, "0.65 of each 0.9 s are the watchdog's own"
+
+
+def test_a_handler_over_its_limit_is_killed_without_silence_or_witness():
+    beats = {"a": Beat(100.0, ready=True, stalled="run_step.v1 for 40 s, at most 30 s"), "b": Beat(1.0, ready=True)}
+    _, hung = Liveness().judge(running("a", "b"), beats, 100.0)
+    assert [(one.id, one.reason) for one in hung] == [("a", "stalled: run_step.v1 for 40 s, at most 30 s")]
+
+
+def test_what_an_earlier_process_of_that_name_wrote_is_no_beat():
+    one = [Watched("a", starting=True, since=100.0, start_timeout_s=30.0)]
+    assert Liveness().judge(one, {"a": Beat(99.9, ready=True)}, 100.5)[0] == []
 
 
 def test_a_child_is_started_with_its_first_ready_beat():
@@ -48,7 +124,7 @@ def test_a_child_is_started_with_its_first_ready_beat():
 
 
 def test_a_start_without_a_beat_is_late_but_one_that_waits_for_the_broker_is_not():
-    def judge(beat: Beat | None):
+    def judge(beat: Beat | None) -> list[Hung]:
         liveness = Liveness()
         starting = [Watched("a", starting=True, since=100.0, start_timeout_s=30.0)]
         liveness.judge(starting, {}, 130.0)
