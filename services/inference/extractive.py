@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from services.inference.questions import Question, ask
 from services.inference.quotable import MAX_CHARACTERS, leans, quotable, quotable_row
+from shared.contracts.doubt import is_doubted, says_so, taken_back
 from shared.contracts.generation import InputPassage, Inputs
 from shared.contracts.reading import same_word
 from shared.contracts.sentences import Sentence, content_words, sentences
@@ -67,10 +68,16 @@ def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
     before: Sentence | None = None
     header: Sentence | None = None
     cut = _cut(passage.text)
+    wrong = taken_back([unit.text for unit in cut])
+    doubted = is_doubted(passage.heading)
     for place, unit in enumerate(cut):
         if unit.kind == "heading":
             around = (*content_words(passage.title), *content_words(unit.text))
+            doubted = is_doubted(unit.text)
         parts: tuple[Sentence, ...] = ()
+        if wrong[place] or doubted and not says_so(unit.text):
+            before = None
+            continue
         if unit.kind == "row":
             parts = (unit,) if header is not None and quotable_row(unit) else ()
             header = header or unit

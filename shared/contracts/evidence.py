@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from pydantic import Field
 
+from shared.contracts.doubt import taken_back
 from shared.contracts.message import Value
 from shared.contracts.sentences import sentences
 from shared.contracts.support import MIN_COVERAGE, Verdict, best_units, supports
@@ -53,10 +54,12 @@ def quote_holds(text: str, start: int, end: int, quote: str) -> bool:
 def best_quote(claim: str, passage: str) -> tuple[int, int] | None:
     """The span of the sentence, or of two adjacent ones, that best supports the claim; None if nothing does.
 
-    The one that covers most of the claim wins, then the shorter. Never longer than `MAX_QUOTE` characters.
+    The one that covers most of the claim wins, then the shorter. Never longer than `MAX_QUOTE` characters. What the
+    next sentence takes back supports nothing.
     """
     units = [unit for unit in sentences(passage) if unit.kind != "heading"]
-    spans = [(one.start, one.end) for one in units]
+    gone = taken_back([unit.text for unit in units])
+    spans = [(one.start, one.end) for one, wrong in zip(units, gone, strict=True) if not wrong]
     spans += [(one.start, other.end) for one, other in pairwise(units)]
     spans = [span for span in spans if span[1] - span[0] <= MAX_QUOTE]
     shares = best_units(claim, [passage[start:end] for start, end in spans])

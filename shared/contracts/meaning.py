@@ -89,6 +89,11 @@ HEDGES: dict[str, frozenset[str]] = {
     "hearsay": _set(
         "seems seem appears appear suggests suggest reportedly allegedly supposedly believed expected proposed"
     ),
+    "doubt": _set(
+        """myth myths misconception misconceptions fallacy rumour rumor rumours rumors hoax legend wrongly falsely
+        mistakenly erroneously untrue pretends pretended novel fiction fictional mythos irrtümlich fälschlich mythe
+        mito"""
+    ),
     "condition": _set("if unless except provided wenn falls außer si sauf salvo"),
     "upper bound": _set("maximum max höchstens maximal"),
     "lower bound": _set("minimum min mindestens minimal"),
@@ -100,6 +105,10 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"(?:\b(?:about|around|some)\s+(?=[\d~$€])|[~≈]\s?\d)", "approximation"),
     (r"\bin (?:some|most|many|certain) cases\b", "frequency"),
     (r"\baccording to\b", "hearsay"),
+    (r"\b(?:claim|believe|think|assume|say|allege|assert|argue|maintain)(?:s|d|ed)? that\b", "hearsay"),
+    (r"\b(?:thought|said) (?:that|to)\b", "hearsay"),
+    (r"\b(?:not|never|hardly|n't|wrong|false|incorrect)(?: (?:true|correct|right|the case|so))? that\b", "doubt"),
+    (r"\b(?:claimed|alleged|rumou?red|reputed) to\b", "hearsay"),
 )
 MEETS: dict[str, frozenset[str]] = {
     "possibility": HEDGES["frequency"]
@@ -110,8 +119,13 @@ MEETS: dict[str, frozenset[str]] = {
     "frequency": HEDGES["possibility"] | _set("default"),
     "part": HEDGES["frequency"],
     "approximation": _set("about around some"),
-    "hearsay": HEDGES["possibility"] | _set("according"),
-    "condition": _set("when where once whenever while without until after case only depending with for on"),
+    "hearsay": HEDGES["possibility"]
+    | _set(
+        """according claim claims claimed believe believes believed think thinks thought assume assumes assumed say says
+        said allege alleges alleged assert asserts asserted argue argues argued"""
+    ),
+    "doubt": _set("wrong false not never no"),
+    "condition": _set("when where once whenever while until after case only depending"),
     "upper bound": _set("limit limits limited below under within"),
     "lower bound": _set("over above exceeds exceed"),
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shared.contracts.clauses import unsaid
+from shared.contracts.doubt import taken_back
 from shared.contracts.edits import is_near, turned
 from shared.contracts.meaning import CONVERSE, HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
 from shared.contracts.ordering import swapped
@@ -40,7 +41,7 @@ def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
     The one judgement of all: of researcher, gate and `warren verify`.
     """
     claim_text = plain(sentence)
-    units = [plain(unit.text) for quote in quotes for unit in sentences(quote)]
+    units = [text for quote in quotes for text in _standing(quote)]
     if _verbatim(claim_text, units, quotes):
         return Verdict(True)
     claim = read(claim_text)
@@ -55,6 +56,12 @@ def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
         reason = f"the quotes have only {share:.0%} of its words"
     reason = reason or unsaid(claim_text, quotes)
     return Verdict(False, reason) if reason else _meaning(claim, readings)
+
+
+def _standing(quote: str) -> list[str]:
+    """The sentences of a quote that the next one does not take back."""
+    texts = [plain(unit.text) for unit in sentences(quote)]
+    return [text for text, gone in zip(texts, taken_back(texts), strict=True) if not gone]
 
 
 def _verbatim(claim: str, units: Sequence[str], quotes: Sequence[str]) -> bool:
@@ -230,13 +237,24 @@ def _classes(reading: Reading) -> dict[str, int]:
 
 def _dropped(claim: Reading, unit: Reading, kind: str, at: int) -> bool:
     """Does the claim say what the hedge was about, without it? A condition is about the rest of its sentence."""
-    after = [t for t in unit.tokens[at + 1 :] if t not in STOP_WORDS]
-    scope = after[:4]
     if kind == "condition":
-        if sum(has(word, claim.pool) for word in scope) * 2 >= len(scope):
-            return False
-        scope = [t for t in unit.tokens[:at] if t not in STOP_WORDS] or after[4:]
-    return bool(scope) and sum(has(word, claim.pool) for word in scope) * 2 >= len(scope)
+        clause, rest = _conditional(unit, at)
+        return bool(rest) and not _most_in(clause, claim) and _most_in(rest, claim)
+    scope = [t for t in unit.tokens[at + 1 :] if t not in STOP_WORDS][:4]
+    return bool(scope) and _most_in(scope, claim)
+
+
+def _conditional(unit: Reading, at: int) -> tuple[list[str], list[str]]:
+    """The words of the condition that begins with word `at`, up to the next comma, and those of the rest."""
+    starts = [start for _, _, start in words(unit.text)]
+    comma = re.compile(r"[,;:]").search(unit.text, starts[at])
+    end = sum(start < comma.start() for start in starts) if comma else len(starts)
+    clause = [t for t in unit.tokens[at + 1 : end] if t not in STOP_WORDS]
+    return clause, [t for t in (*unit.tokens[:at], *unit.tokens[end:]) if t not in STOP_WORDS]
+
+
+def _most_in(tokens: Sequence[str], claim: Reading) -> bool:
+    return sum(has(token, claim.pool) for token in tokens) * 2 >= max(1, len(tokens))
 
 
 def _hedges(claim: Reading, group: Sequence[Reading]) -> str | None:
