@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,11 +40,15 @@ log = structlog.get_logger()
 
 @dataclass
 class DockerEngine:
-    """`url`: the socket proxy, e.g. tcp://socket-proxy:2375. `project`: compose's name for this mesh."""
+    """`url`: the socket proxy, e.g. tcp://socket-proxy:2375. `project`: compose's name for this mesh.
+
+    `epoch`: asked before each stop and kill; None while another watchdog leads, which does it then.
+    """
 
     url: str
     project: str
     mode: str = "docker"
+    epoch: Callable[[], int | None] = lambda: 0
     _docker: Docker | None = None
     _containers: dict[str, Container] = field(default_factory=dict)  # by child id
     _past: dict[str, Past] = field(default_factory=dict)  # by container id
@@ -85,6 +89,29 @@ class DockerEngine:
                 self._note(container.id, why=why)
             await self._order(container, "SIGKILL")
 
+    async def process_states(self, child_id: str) -> list[str]:
+        """What `ps` says of each process of a container, e.g. `Ss`; none when it does not run. Raises OSError."""
+        container = self._containers.get(child_id)
+        if container is None:
+            return []
+        try:
+            found = await self._api.containers.container(container.id).top()
+        except DockerError as error:
+            raise OSError(f"docker top {child_id}: {error.message}") from error
+        return ["T"] if container.paused else [str(row[1]) for row in found["Processes"]]
+
+    async def last_lines(self, child_id: str, *, until: float) -> list[str]:
+        """The last lines that a container said until a moment (seconds since the epoch). Raises OSError."""
+        container = self._containers.get(child_id)
+        if container is None:
+            return []
+        target = self._api.containers.container(container.id)
+        try:
+            parts = await target.log(stdout=True, stderr=True, tail=20, until=f"{until:.6f}")
+        except DockerError as error:
+            raise OSError(f"docker logs {child_id}: {error.message}") from error
+        return "".join(parts).splitlines()
+
     async def next_event(self) -> EngineEvent:
         return await self._events.get()
 
@@ -121,8 +148,17 @@ class DockerEngine:
 
     async def _order(self, container: Container, what: str) -> None:
         target = self._api.containers.container(container.id)
+        epoch = self.epoch()
+        if what != "start" and epoch is None:
+            log.info("left_to_the_leader", child=container.child, order=what)
+            return
         try:
-            await (target.start() if what == "start" else target.kill(signal=what))
+            if what == "start":
+                await target.start()
+            else:  # `kill()` knows no parameter of ours
+                path, params = f"containers/{container.id}/kill", {"signal": what, "epoch": str(epoch)}
+                async with self._api._query(path, method="POST", params=params):
+                    pass
         except DockerError as error:
             if error.status not in GONE:
                 raise OSError(f"docker {what} {container.child}: {error.message}") from error
@@ -194,11 +230,12 @@ class DockerEngine:
         elif action == "oom":
             self._note(container_id, out_of_memory=True)
         elif action in ("pause", "unpause"):
+            self._containers[child] = replace(bound, paused=action == "pause")
             self._silent(child, action == "pause")
         elif action.startswith("health_status"):
             self._health(bound, action.rpartition(" ")[2])
         elif action == "die" and bound.running:
-            self._containers[child] = replace(bound, running=False, health=None)
+            self._containers[child] = replace(bound, running=False, paused=False, health=None)
             past = self._past.pop(container_id, Past())
             self._events.put_nowait(exit_of(child, int(labels.get("exitCode", 1)), past))
         elif action == "destroy":

@@ -3,10 +3,13 @@
     GET   /_ping /version                     as they are
     GET   /containers/json /events            narrowed to supervised containers of this compose project
     GET   /containers/<id>/json               of supervised containers; what it says of secrets is left out
+    GET   /containers/<id>/top                of supervised containers: states of processes, no command lines
+    GET   /containers/<id>/logs               of supervised containers: at most the last 50 lines
     POST  /containers/<id>/(start|stop|kill|restart)   of supervised containers only
     anything else, any request body, any upgrade: 403
 
 A target is checked by inspecting it, not by what the caller says of it, and the call goes to the id that was inspected.
+Of two watchdogs only the later leader may end anything: a call with an older epoch than one seen before is refused.
 """
 
 from __future__ import annotations
@@ -30,14 +33,23 @@ from shared.runtime.heartbeat import beat
 from shared.runtime.settings import MeshSettings
 
 PATH = re.compile(r"(?P<version>/v1\.\d{1,3})?(?P<rest>/.*)")
-TARGET = re.compile(r"/containers/(?P<id>[0-9a-f]{12,64})/(?P<verb>json|start|stop|kill|restart)")
+TARGET = re.compile(r"/containers/(?P<id>[0-9a-f]{12,64})/(?P<verb>json|top|logs|start|stop|kill|restart)")
 SINCE = re.compile(r"\d{1,12}(\.\d{1,9})?")
+EPOCH = "epoch"
+"""A parameter of ours: the number of the leader that asks. Docker never sees it."""
+_NUMBER, _YES, _NO = re.compile(r"\d{1,12}"), re.compile(r"1|[Tt]rue"), re.compile(r"0|[Ff]alse")
 PARAMETERS = {
+    "json": {},
+    "top": {},
+    "logs": {"stdout": _YES, "stderr": _YES, "follow": _NO, "tail": re.compile(r"\d|[1-4]\d|50"), "until": SINCE},
     "start": {},
-    "stop": {"t": re.compile(r"\d{1,4}")},
-    "restart": {"t": re.compile(r"\d{1,4}")},
-    "kill": {"signal": re.compile(r"SIGTERM|SIGKILL|15|9")},
+    "stop": {"t": re.compile(r"\d{1,4}"), EPOCH: _NUMBER},
+    "restart": {"t": re.compile(r"\d{1,4}"), EPOCH: _NUMBER},
+    "kill": {"signal": re.compile(r"SIGTERM|SIGKILL|15|9"), EPOCH: _NUMBER},
 }
+READS = ("json", "top", "logs")
+STATES = {"ps_args": "-eo pid,stat"}
+LAST_LINES = {"stdout": "1", "stderr": "1", "tail": "50"}
 STATE = ("Id", "Name", "Created", "State", "RestartCount")
 log = structlog.get_logger()
 
@@ -55,12 +67,14 @@ class Refused(Exception):
     """Not on the list."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proxy:
     """`session` is connected to Docker's socket."""
 
     session: ClientSession
     project: str
+    epoch: int = 0
+    """The latest leader's, as far as this process has heard."""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: allowed, or 403 with the reason."""
@@ -82,22 +96,35 @@ class Proxy:
             return await self._pass(request, version + rest, {"all": "true", "filters": self._filters()})
         if request.method == "GET" and rest == "/events":
             return await self._pass(request, version + rest, self._events_query(request.query))
-        if request.method == "GET" and target and target["verb"] == "json":
-            found = await self._inspect(version, target["id"])
-            labels = {"Labels": found["Config"]["Labels"]}
-            return web.json_response({**{key: found.get(key) for key in STATE}, "Config": labels})
-        if request.method == "POST" and target and target["verb"] != "json":
+        if request.method == "GET" and target and target["verb"] in READS:
+            return await self._read(request, version, target)
+        if request.method == "POST" and target and target["verb"] not in READS:
             return await self._act(request, version, target)
         raise Refused("method or path")
 
-    async def _act(self, request: web.BaseRequest, version: str, target: re.Match[str]) -> web.StreamResponse:
-        verb, allowed = target["verb"], PARAMETERS[target["verb"]]
-        for name, value in request.query.items():
-            if name not in allowed or not allowed[name].fullmatch(value):
-                raise Refused(f"parameter {name}={value[:50]}")
+    async def _read(self, request: web.BaseRequest, version: str, target: re.Match[str]) -> web.StreamResponse:
+        if target["verb"] != "json":  # an inspection has always ignored its parameters
+            _check_parameters(target["verb"], request.query)
         found = await self._inspect(version, target["id"])
-        log.info("allowed", verb=verb, container=found.get("Name"), query=dict(request.query))
-        return await self._pass(request, f"{version}/containers/{found['Id']}/{verb}", dict(request.query))
+        path = f"{version}/containers/{found['Id']}/{target['verb']}"
+        if target["verb"] == "top":
+            return await self._pass(request, path, STATES)
+        if target["verb"] == "logs":
+            until = {"until": request.query["until"]} if "until" in request.query else {}
+            return await self._pass(request, path, {**LAST_LINES, **until})
+        config = {"Labels": found["Config"]["Labels"], "Tty": found["Config"].get("Tty", False)}
+        return web.json_response({**{key: found.get(key) for key in STATE}, "Config": config})
+
+    async def _act(self, request: web.BaseRequest, version: str, target: re.Match[str]) -> web.StreamResponse:
+        verb, query = target["verb"], dict(request.query)
+        _check_parameters(verb, query)
+        found = await self._inspect(version, target["id"])
+        epoch = int(query.pop(EPOCH, "0"))
+        if verb != "start" and epoch < self.epoch:  # asked last, so that nothing is awaited between here and the call
+            raise Refused(f"epoch {epoch} is over, {self.epoch} leads")
+        self.epoch = max(self.epoch, epoch)
+        log.info("allowed", verb=verb, container=found.get("Name"), query=query, epoch=epoch)
+        return await self._pass(request, f"{version}/containers/{found['Id']}/{verb}", query)
 
     async def _inspect(self, version: str, container: str) -> dict[str, Any]:
         url = URL(f"http://docker{version}/containers/{container}/json", encoded=True)
@@ -127,6 +154,13 @@ class Proxy:
                 await response.write(chunk)
             await response.write_eof()
             return response
+
+
+def _check_parameters(verb: str, query: Mapping[str, str]) -> None:
+    allowed = PARAMETERS[verb]
+    for name, value in query.items():
+        if name not in allowed or not allowed[name].fullmatch(value):
+            raise Refused(f"parameter {name}={value[:50]}")
 
 
 def _refuse_body(request: web.BaseRequest) -> None:

@@ -14,6 +14,7 @@ from services.watchdog.docker_engine import DockerEngine
 from services.watchdog.socket_proxy import Proxy, docker_session
 from services.watchdog.supervision import Supervisor
 from services.watchdog.tree_file import parse_tree
+from services.watchdog.vigil import Vigil
 from services.watchdog.watch import Watch
 from tests.integration.engines import need_docker
 from tests.integration.test_socket_proxy import docker, run_container
@@ -62,9 +63,11 @@ async def proxy(project: str) -> AsyncIterator[str]:
 class Watched:
     """A watch on the project, as the watchdog runs it."""
 
-    def __init__(self, proxy: str, project: str, home: Path) -> None:
+    def __init__(
+        self, proxy: str, project: str, home: Path, vigil: Callable[[DockerEngine], Vigil | None] = lambda engine: None
+    ) -> None:
         engine = DockerEngine(proxy, project)
-        self.watch = Watch(Supervisor(parse_tree(TREE, mode="docker")), engine, home, "docker")
+        self.watch = Watch(Supervisor(parse_tree(TREE, mode="docker")), engine, home, "docker", vigil(engine))
         self.task = asyncio.create_task(self.watch.run())
 
     def states(self) -> dict[str, tuple[str, int]]:

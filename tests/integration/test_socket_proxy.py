@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession, web
 from yarl import URL
 
-from services.watchdog.socket_proxy import Proxy, docker_session
+from services.watchdog.socket_proxy import READS, Proxy, docker_session
 from tests.integration.engines import need_docker
 
 IMAGE = "python:3.13-slim"
@@ -105,6 +105,31 @@ async def test_an_inspection_tells_state_and_labels_but_no_secrets(keyhole: Keyh
     assert "hunter2" not in body
 
 
+async def test_the_states_of_its_processes_are_told_but_no_command_lines(keyhole: Keyhole, engine: Docker):
+    status, body = await keyhole.call("GET", f"/v1.41/containers/{engine.ours}/top")
+    assert status == 200
+    found = json.loads(body)
+    assert found["Titles"] == ["PID", "STAT"]
+    assert {state[:1] for _, state in found["Processes"]} <= {"S", "R", "D"}
+
+
+async def test_its_last_lines_are_told(keyhole: Keyhole, engine: Docker):
+    path = f"/v1.41/containers/{engine.ours}/logs"
+    assert (await keyhole.call("GET", path))[0] == 200
+    assert (await keyhole.call("GET", f"{path}?stdout=1&stderr=1&follow=0&tail=20&until=1700000000.5"))[0] == 200
+
+
+async def test_an_older_leader_can_start_but_not_end_anything(keyhole: Keyhole, engine: Docker):
+    path = f"/v1.41/containers/{engine.ours}"
+    assert (await keyhole.call("POST", f"{path}/kill?signal=SIGKILL&epoch=7"))[0] == 204
+    assert (await keyhole.call("POST", f"{path}/start"))[0] == 204
+    before = state(engine.ours)
+    for call in ("kill?signal=SIGKILL&epoch=6", "stop?epoch=6&t=1", "restart?t=1&epoch=6", "kill?signal=SIGTERM"):
+        assert (await keyhole.call("POST", f"{path}/{call}"))[0] == 403, call
+    assert state(engine.ours) == before
+    assert (await keyhole.call("POST", f"{path}/restart?t=1&epoch=8"))[0] == 204
+
+
 async def test_a_supervised_container_is_stopped_started_killed_and_restarted(keyhole: Keyhole, engine: Docker):
     path = f"/v1.41/containers/{engine.ours}"
     assert (await keyhole.call("POST", f"{path}/stop?t=5"))[0] == 204
@@ -124,7 +149,13 @@ async def test_events_of_this_project_come_as_they_happen(keyhole: Keyhole, engi
     assert (event["Action"], event["Actor"]["ID"]) == ("kill", engine.ours)
 
 
+# privileged mode, the host's disk, its processes, its network: all of it would come in a body
 CREATE = '{"Image": "python:3.13-slim", "HostConfig": {"Privileged": true, "Binds": ["/:/host"], "PidMode": "host"}}'
+BODIES = [
+    " ", CREATE, '{"HostConfig": {"Privileged": true}}', '{"HostConfig": {"Binds": ["/:/host"]}}',
+    '{"HostConfig": {"NetworkMode": "host"}}', '{"HostConfig": {"PidMode": "host", "IpcMode": "host"}}',
+    '{"HostConfig": {"UsernsMode": "host", "CapAdd": ["ALL"]}}',
+]  # fmt: skip
 CALLS = [
     ("GET", "/"), ("GET", "/info"), ("GET", "/images/json"), ("GET", "/networks"), ("GET", "/volumes"),
     ("GET", "/secrets"), ("GET", "/swarm"), ("GET", "/nodes"), ("GET", "/system/df"), ("HEAD", "/_ping"),
@@ -134,7 +165,25 @@ CALLS = [
     ("POST", "/plugins/pull"), ("POST", "/events"), ("POST", "/containers/json"), ("PUT", "/containers/json"),
     ("DELETE", "/containers/{ours}"), ("PUT", "/containers/{ours}/archive?path=/"), ("GET", "/containers/{ours}/start"),
     ("GET", "/containers/{ours}/archive?path=/etc"), ("GET", "/containers/{ours}/export"),
-    ("GET", "/containers/{ours}/logs?stdout=1"), ("GET", "/containers/{ours}/top"), ("GET", "/containers/{ours}/stats"),
+    ("GET", "/containers/{ours}/logs?follow=1"), ("GET", "/containers/{ours}/logs?tail=all"),
+    ("GET", "/containers/{ours}/logs?tail=51"), ("GET", "/containers/{ours}/logs?since=1"),
+    ("POST", "/containers/{ours}/logs"), ("GET", "/containers/{ours}/top?ps_args=-eo%20args"),
+    ("GET", "/containers/{ours}/top?ps_args=aux"), ("POST", "/containers/{ours}/top"),
+    ("GET", "/containers/{ours}/stats"), ("GET", "/containers/{ours}/changes"),
+    ("GET", "/containers/{ours}/attach"), ("HEAD", "/containers/{ours}/archive?path=/run/secrets"),
+    ("GET", "/containers/{ours}/checkpoints"), ("POST", "/containers/{ours}/checkpoints"),
+    ("POST", "/containers/{ours}/copy"), ("GET", "/images/python/json"), ("GET", "/images/python/get"),
+    ("POST", "/images/load"), ("POST", "/images/prune"), ("POST", "/images/python/push"), ("POST", "/images/x/tag"),
+    ("GET", "/distribution/python/json"), ("POST", "/networks/x/connect"), ("POST", "/networks/x/disconnect"),
+    ("POST", "/networks/prune"), ("DELETE", "/networks/bridge"), ("POST", "/volumes/prune"), ("GET", "/volumes/x"),
+    ("POST", "/swarm/join"), ("POST", "/swarm/leave"), ("POST", "/swarm/update"), ("GET", "/swarm/unlockkey"),
+    ("POST", "/services/create"), ("GET", "/services"), ("GET", "/tasks"), ("POST", "/secrets/create"),
+    ("DELETE", "/secrets/x"), ("POST", "/configs/create"), ("GET", "/configs"), ("POST", "/nodes/x/update"),
+    ("GET", "/plugins"), ("POST", "/plugins/x/enable"), ("POST", "/plugins/create"), ("DELETE", "/plugins/x"),
+    ("POST", "/build/prune"), ("GET", "/exec/abc/json"), ("POST", "/exec/abc/resize"), ("GET", "/debug/pprof"),
+    ("GET", "/metrics"), ("POST", "/grpc"), ("TRACE", "/_ping"), ("PUT", "/_ping"), ("DELETE", "/containers/json"),
+    ("POST", "/containers/{ours}/kill?epoch=-1"), ("POST", "/containers/{ours}/start?epoch=9"),
+    ("POST", "/containers/{ours}/kill?signal=SIGKILL&epoch=x"),
     ("GET", "/containers/{ours}/attach/ws"), ("POST", "/containers/{ours}/exec"), ("POST", "/containers/{ours}/attach"),
     ("POST", "/containers/{ours}/update"), ("POST", "/containers/{ours}/rename?name=x"),
     ("POST", "/containers/{ours}/pause"), ("POST", "/containers/{ours}/unpause"), ("POST", "/containers/{ours}/wait"),
@@ -151,18 +200,22 @@ CALLS = [
 ]  # fmt: skip
 
 
+def test_at_least_a_hundred_other_calls_are_tried():
+    assert len(set(CALLS)) >= 100
+
+
 @pytest.mark.parametrize(("method", "path"), CALLS)
 async def test_any_other_call_is_refused(keyhole: Keyhole, engine: Docker, method: str, path: str):
     status, _ = await keyhole.call(method, path.format(ours=engine.ours))
     assert status == 403
 
 
-@pytest.mark.parametrize("verb", ["json", "start", "stop", "kill", "restart"])
+@pytest.mark.parametrize("verb", ["json", "top", "logs", "start", "stop", "kill", "restart"])
 @pytest.mark.parametrize("which", ["unlabelled", "foreign"])
 async def test_containers_that_are_not_ours_are_out_of_reach(keyhole: Keyhole, engine: Docker, verb: str, which: str):
     container = getattr(engine, which)
     before = state(container)
-    status, _ = await keyhole.call("GET" if verb == "json" else "POST", f"/v1.41/containers/{container}/{verb}")
+    status, _ = await keyhole.call("GET" if verb in READS else "POST", f"/v1.41/containers/{container}/{verb}")
     assert status == 403
     assert state(container) == before
 
@@ -170,7 +223,7 @@ async def test_containers_that_are_not_ours_are_out_of_reach(keyhole: Keyhole, e
 @pytest.mark.parametrize(
     "path", ["/containers/create", "/containers/{ours}/start", "/containers/{ours}/restart", "/_ping"]
 )
-@pytest.mark.parametrize("body", [CREATE, " ", '{"HostConfig": {"NetworkMode": "host"}}'])
+@pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_no_request_body_ever_passes(keyhole: Keyhole, engine: Docker, path: str, body: str, chunked: bool):
     async def parts() -> AsyncIterator[bytes]:
