@@ -33,6 +33,9 @@ DEAD_LETTERS = "dead-letters.v1"
 RETRY_DELAYS_S = (0.5, 2.0, 10.0, 60.0)
 """Seconds before attempts 2, 3, 4 and 5; later attempts wait as long as the last."""
 MAX_ATTEMPTS = 5
+HANDLER_S = 120.0
+"""The longest that a handler may take with a message before its process counts as stalled and is restarted: longer than
+any wait for a confirm, a database or a reply that a handler may make. A queue whose work takes longer says so."""
 CONSUMER_TIMEOUT_MS = 2 * 3600 * 1000
 """How long a step may stay unacknowledged: longer than any step with its lease (brokers before 3.12 ignore it)."""
 
@@ -50,6 +53,8 @@ class WorkQueue:
     prefetch: int = 16
     kind: Literal["quorum", "classic"] = "quorum"
     arguments: dict[str, Any] = field(default_factory=dict, hash=False)
+    handler_s: float = HANDLER_S
+    """How long a handler of this queue may take. Time without a broker, or without a processor, does not count."""
 
     @property
     def suspect(self) -> str:
@@ -89,7 +94,12 @@ def _commands(owner: str, *, but: tuple[type[Command], ...] = ()) -> tuple[str, 
 def agent_queue(agent: str) -> WorkQueue:
     """The work queue of an agent. Prefetch 1 per slot: a step may take minutes and may kill its worker."""
     return WorkQueue(
-        f"{agent}.v1", agent, (step_key(agent),), prefetch=2, arguments={"x-consumer-timeout": CONSUMER_TIMEOUT_MS}
+        f"{agent}.v1",
+        agent,
+        (step_key(agent),),
+        prefetch=2,
+        arguments={"x-consumer-timeout": CONSUMER_TIMEOUT_MS},
+        handler_s=CONSUMER_TIMEOUT_MS / 1000,
     )
 
 
@@ -102,7 +112,8 @@ PLANNER = WorkQueue(
 )
 MEMORY = WorkQueue("memory.v1", "memory", _commands("memory", but=(PutChunk,)), prefetch=32)
 MEMORY_TRANSFER = WorkQueue("memory.transfer.v1", "memory", (PutChunk.key(),), prefetch=8, kind="classic")
-INFERENCE = WorkQueue("inference.v1", "inference", _commands("inference"), prefetch=64)
+INFERENCE = WorkQueue("inference.v1", "inference", _commands("inference"), prefetch=64, handler_s=900.0)
+"""An embedding may have to wait for its model to be loaded."""
 WATCHDOG = WorkQueue("watchdog.v1", "watchdog", _commands("watchdog"), kind="classic")
 RESEARCHER = agent_queue("researcher")
 WRITER = agent_queue("writer")

@@ -65,7 +65,8 @@ async def _run(service: Service) -> None:
 def _status(service: Service) -> dict[str, object]:
     ready = service.link.connected and bool(service.status.get("started"))
     reason = "" if ready else f"waits for the broker at {service.link.address}"
-    return {"ready": ready, "reason": reason, **service.status}
+    stalled = service.hands.look(connected=service.link.connected)
+    return {"ready": ready, "reason": reason, "stalled": stalled, **service.status}
 
 
 def _die_with_keeper(loop: asyncio.AbstractEventLoop, fd: int) -> None:

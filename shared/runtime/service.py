@@ -20,7 +20,9 @@ from shared.messaging.delivery import delivery_of
 from shared.messaging.envelope import Envelope
 from shared.messaging.publish import Stamp, reply_to_request
 from shared.messaging.request import Requests
-from shared.messaging.topology import WorkQueue
+from shared.messaging.topology import HANDLER_S, WorkQueue
+from shared.runtime.hands import Hands, hands_file
+from shared.runtime.heartbeat import beat_path
 from shared.runtime.settings import MeshSettings
 
 if TYPE_CHECKING:  # SQLAlchemy costs a fifth of a second that a stateless service need not pay
@@ -97,6 +99,7 @@ class Service:
         self._background: list[Background] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand = 0
+        self.hands = Hands()
         self._stopping = False
         self.failed: asyncio.Future[None] | None = None
         self.status: dict[str, Any] = {}
@@ -151,6 +154,7 @@ class Service:
     async def start(self, *, wait_s: float | None = None) -> None:
         """Opens the database, connects (waiting for the broker), declares, subscribes."""
         self.failed = asyncio.get_running_loop().create_future()
+        self._keep_hands()
         if self._database:
             await self._database.open(self.link.publish)
             self._spawn(self._database.run)
@@ -162,7 +166,7 @@ class Service:
         for queue, handlers in self._handlers.items():
             self._consume(queue, handlers)
         for name, on_message in self._raw:
-            self.link.consume(name, self._counted(on_message), prefetch=1)
+            self.link.consume(name, self._counted(on_message, name), prefetch=1)
         self.link.on_reconnected.append(self.requests.publish_open_again)
         await self.link.start()
         if self._database:
@@ -171,6 +175,14 @@ class Service:
             self._spawn(work)
         log.info("started", queues=[q.name for q in self._handlers])
 
+    def _keep_hands(self) -> None:
+        beat = beat_path(self.settings.beat_file)
+        try:
+            if beat:
+                self.hands.keep_in(hands_file(beat))
+        except OSError as error:  # the work matters more than what is known after a death
+            log.warning("hands_not_kept", reason=str(error))
+
     def _consume(self, queue: WorkQueue, handlers: dict[type[Message], Handler]) -> None:
         consumer = Consumer(handlers, self.publisher.reply, self.refusal)
 
@@ -178,16 +190,22 @@ class Service:
             async def on_message(message: IncomingMessage) -> None:
                 await consumer.on_delivery(delivery_of(self.link, message, queue=queue, suspect=suspect))
 
-            return self._counted(on_message)
+            return self._counted(on_message, queue.name, limit_s=queue.handler_s)
 
         self.link.consume(queue.name, on(suspect=False), prefetch=queue.prefetch)
         self.link.consume(queue.suspect, on(suspect=True), prefetch=1)
 
     def _counted(
-        self, on_message: Callable[[IncomingMessage], Awaitable[None]]
+        self,
+        on_message: Callable[[IncomingMessage], Awaitable[None]],
+        queue: str,
+        *,
+        limit_s: float = HANDLER_S,
     ) -> Callable[[IncomingMessage], Awaitable[None]]:
         async def counted(message: IncomingMessage) -> None:
             self._in_hand += 1
+            what = message.type or message.routing_key or ""
+            number = self.hands.take(message.message_id or "", what, queue=queue, limit_s=limit_s)
             try:
                 await on_message(message)
             except Exception as error:
@@ -195,6 +213,7 @@ class Service:
                 await _give_back(message)
             finally:
                 self._in_hand -= 1
+                self.hands.put_down(number)
 
         return counted
 
