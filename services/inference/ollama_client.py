@@ -1,14 +1,17 @@
-"""Ollama, by its native API: what a host has, one streamed chat, embeddings. Time-outs on silence, not on the total."""
+"""Ollama, by its native API: what a host has, one streamed chat, embeddings. Time-outs on silence, not on the total.
+
+The client library is loaded when something listens at a host's address: it costs a quarter of a service's start.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
-
-import httpx
-import ollama
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from services.inference.generation import (
     REFUSED,
@@ -20,6 +23,9 @@ from services.inference.generation import (
     without_thinking,
 )
 from shared.contracts.generation import Generate
+
+if TYPE_CHECKING:
+    import ollama
 
 T = TypeVar("T")
 LOOK_EVERY = 16
@@ -55,6 +61,9 @@ class OllamaHost:
     @property
     def client(self) -> ollama.AsyncClient:
         if self._client is None:
+            import httpx
+            import ollama
+
             silence = self.first_token.total_seconds() + 5
             # No proxy from the environment: these are hosts of one's own, and loopback must not leave the machine.
             self._client = ollama.AsyncClient(
@@ -66,6 +75,7 @@ class OllamaHost:
         """What the host has now. Never raises: an error is part of the answer."""
         try:
             async with asyncio.timeout(PROBE_S):
+                await _listens(self.url)
                 listed = (await self.client.list()).models
                 loaded = {entry.model for entry in (await self.client.ps()).models}
                 names = [entry.model for entry in listed if entry.model]
@@ -90,6 +100,8 @@ class OllamaHost:
     async def _able(self, name: str) -> tuple[bool, bool]:
         """Can it chat, can it embed? Asked once per model; servers too old to say are taken at their family's word."""
         if name not in self._capabilities:
+            import ollama
+
             try:
                 shown = await self.client.show(name)
             except (ollama.ResponseError, ValueError):  # one damaged model must not hide the others
@@ -186,8 +198,21 @@ class OllamaHost:
             await self._client.close()  # type: ignore[no-untyped-call]
 
 
+async def _listens(url: str) -> None:
+    """Raises OSError when nothing listens there. Ports as the client takes them where none is named."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 11434)
+    _, writer = await asyncio.open_connection(parts.hostname, port)
+    writer.close()
+
+
 def _typed(error: Exception, *, url: str, model: str) -> EngineFailed:
     """From what the client raises to what a person can do about it."""
+    if isinstance(error, OSError):
+        return EngineFailed("refused", f"{url} refused: {REFUSED}")
+    import httpx
+    import ollama
+
     if isinstance(error, ollama.ResponseError):
         said = str(error.error)
         if error.status_code == 404 and model:
@@ -201,7 +226,7 @@ def _typed(error: Exception, *, url: str, model: str) -> EngineFailed:
         if "does not support" in said:
             return EngineFailed("unsupported", f"{url}: {said}: name another model in WARREN_MODEL")
         return EngineFailed("broken", f"{url} answered: {said} (status {error.status_code})")
-    if isinstance(error, (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout)):
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return EngineFailed("refused", f"{url} refused: {REFUSED}")
     if isinstance(error, httpx.TimeoutException):
         return EngineFailed("silent", f"{url} said nothing for too long: is the host overloaded?")

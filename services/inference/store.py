@@ -22,11 +22,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.inference.generation import Entry, call_id, request_hash
 from shared.contracts.generation import Generate, Generated
+from shared.messaging.asyncio_engine import AsyncConnection, upsert
 from shared.messaging.columns import is_worker
 from shared.messaging.envelope import Envelope
 
@@ -94,8 +93,7 @@ class Ledger:
 
     async def add(self, connection: AsyncConnection, request: Generate, now: datetime) -> bool:
         """False when another replica added it in this moment."""
-        new = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        row = new(generations).values(
+        row = upsert(connection, generations).values(
             id=call_id(request.call),
             goal_id=request.call.goal_id,
             hash=request_hash(request),

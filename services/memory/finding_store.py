@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import and_, delete, exists, select
 from sqlalchemy.engine import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.memory.tables import findings, pages, pins, put
 from shared.contracts.evidence import Evidence
 from shared.contracts.findings import Forget, Remember, RememberedFinding
+from shared.messaging.asyncio_engine import AsyncConnection
 
 
 @dataclass(frozen=True)

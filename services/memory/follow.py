@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.memory.finding_store import FindingStore
 from services.memory.index import SearchIndex
 from services.memory.store import Change, LibraryStore
 from shared.errors import Retryable
+from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.database import Database
 
 log = structlog.get_logger()

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import and_, delete, exists, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.memory.extract import PARSER
 from services.memory.parsers import Parsed, Unparsed
@@ -15,6 +14,7 @@ from services.memory.passages import Cut
 from services.memory.tables import changes, corpora, findings, library_clock, members, pages, parses, pins, put, texts
 from services.memory.transfer import Known, Member
 from shared.contracts.library import CorpusView
+from shared.messaging.asyncio_engine import AsyncConnection
 
 AGAIN_S = 3600.0
 """A file whose parsing took too long or too much memory is tried again when it is offered an hour later."""

@@ -16,9 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.messaging.asyncio_engine import AsyncConnection, upsert
 
 _metadata = MetaData()
 HASH = String(64)
@@ -151,8 +150,7 @@ async def put(
     connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]], *, replace: Collection[str] = ()
 ) -> None:
     """Inserts rows; where one with the same primary key exists, its columns `replace` are set anew, the rest stays."""
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert(table)
+    statement = upsert(connection, table)
     keys = [column.name for column in table.primary_key]
     if replace:
         statement = statement.on_conflict_do_update(

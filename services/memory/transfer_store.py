@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.memory.tables import chunks, pages, put, transfer_files, transfer_parts, transfers, waiters
 from shared.contracts.library import OfferDocuments, OfferedFile
+from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.envelope import Envelope
 
 

@@ -21,10 +21,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.planner.goal import Goal, Step
 from shared.contracts.goals import ENDED, GoalEvent
+from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import UTCDateTime, is_worker
 
 ID_PREFIX = 8

@@ -17,7 +17,8 @@ MAX_BODY_BYTES = 1024 * 1024
 class Value(BaseModel):
     """A part of a message: frozen, and a field that nobody knows is an error that names it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # built when first used: a process speaks few of the contracts, and its start is part of its recovery
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Message(Value):

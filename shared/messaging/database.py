@@ -17,12 +17,12 @@ import structlog
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.message import Message
 from shared.crashpoints import reached
 from shared.errors import ConfigurationError, WarrenError
 from shared.messaging import outbox
+from shared.messaging.asyncio_engine import AsyncConnection, AsyncEngine
 from shared.messaging.engine import away, is_outage, make_engine, refusal
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id

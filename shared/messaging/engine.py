@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.errors import Deferred, Rejected, Retryable, WarrenError
+from shared.messaging.asyncio_engine import AsyncEngine, create_async_engine
 
 
 def make_engine(url: URL, *, schema: str) -> AsyncEngine:

@@ -14,10 +14,10 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.crashpoints import reached
 from shared.errors import Rejected, Retryable
+from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import UTCDateTime
 from shared.messaging.envelope import Outgoing
 

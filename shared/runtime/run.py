@@ -1,6 +1,7 @@
 """Runs a service as a process: logs, heartbeat, signals, drain. Exit 0 after SIGTERM, 1 on failure, 2 for settings."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -15,10 +16,14 @@ from shared.runtime.heartbeat import beat
 from shared.runtime.service import Service
 
 log = structlog.get_logger()
+GC_THRESHOLD = (700, 10, 10)
+"""Python's own, which `services/__init__.py` raises for the imports."""
 
 
 def run(service: Service) -> None:
     """Blocks until the service ends; exits the process."""
+    gc.freeze()  # what was imported is never garbage
+    gc.set_threshold(*GC_THRESHOLD)
     settings = service.settings
     arm(service.name, settings.crash_file)
     logging.configure(
