@@ -12,7 +12,7 @@ from services.cli.options import AsJson, Url
 from services.cli.outcome import Exit, UsageError, run_async
 
 if TYPE_CHECKING:
-    from shared.contracts.dead_letters import DropDeadLetters, RetryDeadLetters
+    from shared.contracts.dead_letters import Crash, DropDeadLetters, RetryDeadLetters
 
 HELP = "Dead letters: messages that could not be handled. Look at them, put them back, correct or drop them."
 
@@ -67,12 +67,25 @@ def show(letter: str, /, *, as_json: AsJson = False, url: Url = None) -> int:
         print(f"attempts  {dead.attempts}\ngoal      {dead.goal_id or '-'}\nparked    {duration(dead.age_s)} ago")
         for name, value in seen.headers.items():
             print(f"header    {name}: {one_line(str(value), 300)}")
+        for crash in seen.crashes:
+            _print_crash(crash)
         if seen.trace:
             print(f"\n{seen.trace}")
         print(f"\n{seen.body}")
         return Exit.DONE
 
     return run_async(work)
+
+
+def _print_crash(crash: Crash) -> None:
+    """How a process ended that held the message, and its last words."""
+    alone = "with nothing else in hand" if crash.held == 1 else f"with {crash.held} messages in hand"
+    print(f"\ncrash     {crash.worker}, {duration(crash.ago_s)} ago, {alone}: {crash.reason}")
+    memory = f"{crash.memory_mb} MB at most" if crash.memory_mb is not None else "unknown"
+    print(f"  exit    code {crash.exit_code if crash.exit_code is not None else '-'}, signal {crash.signal or '-'}")
+    print(f"  memory  {memory}{', killed for want of memory' if crash.out_of_memory else ''}")
+    for line in crash.last_lines:
+        print(f"  | {one_line(line, 200)}")
 
 
 def retry(*letters: str, as_json: AsJson = False, url: Url = None) -> int:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from services.planner.crashes import Crashes
 from services.planner.handlers import Handlers, refuse
 from services.planner.parking import Parking
 from services.planner.queries import Queries
@@ -54,7 +55,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
     service.apply(PLANNER, ClaimStep, handlers.on_claim_step)
     service.apply(PLANNER, RenewStep, handlers.on_renew_step, once=False)
     service.apply(PLANNER, StepFinished, handlers.on_step_finished)
-    service.apply(PLANNER, ChildDied, handlers.on_child_died)
+    service.apply(PLANNER, ChildDied, Crashes(handlers, clock).on_child_died)
     service.apply(PLANNER, AgentAnnounced, _ignore, once=False)
     service.subscribe(PLANNER, ListGoals, queries.on_list_goals)
     service.subscribe(PLANNER, ShowGoal, queries.on_show_goal)

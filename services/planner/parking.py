@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from services.planner.crashes import crashes_of
 from services.planner.handlers import Handlers, refuse
 from services.planner.progress import Progress
 from services.planner.store import Parked
@@ -104,6 +105,7 @@ class Parking:
     async def on_show(self, message: ShowDeadLetter, _: Envelope) -> DeadLetterShown:
         async with self.database.read() as connection:
             row = await Parked(connection).find(message.id)
+            crashes = await crashes_of(connection, row.id, self.clock()) if row else ()
         if row is None:
             raise Rejected(f"no dead letter {message.id}", field="id", hint="`warren dead list` lists them")
         return DeadLetterShown(
@@ -112,6 +114,7 @@ class Parking:
             headers=json.loads(row.headers),
             body=row.body[:SHOWN_BYTES].decode("utf-8", "replace"),
             trace=row.trace,
+            crashes=crashes,
         )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import structlog
 
 from services.watchdog.actions import Report
 from services.watchdog.engine import Whereabouts
+from services.watchdog.post_mortem import PostMortem, Remains
 from services.watchdog.supervision import Status
 from shared.contracts.supervision import ChildDied
 from shared.errors import Retryable
@@ -25,22 +27,24 @@ class Announcements:
     engine's, of a child by its id, living or dead."""
 
     whereabouts: Callable[[str], Whereabouts]
-    _waiting: deque[ChildDied] = field(default_factory=lambda: deque(maxlen=1000))
+    post_mortem: PostMortem | None = None
+    _waiting: deque[tuple[ChildDied, float]] = field(default_factory=lambda: deque(maxlen=1000))
     _some: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, report: Report, status: Status | None) -> None:
         """Called for every report; only ends that nobody ordered are announced."""
         if status is None or report.kind not in UNWANTED:
             return
-        self._waiting.append(
-            ChildDied(
-                service=status.child.service,
-                instance=status.child.id,
-                worker=self._worker(status),
-                reason=report.reason,
-                restarts=status.restarts,
-            )
+        remains = self.post_mortem.look(status.child.id, report.reason) if self.post_mortem else Remains()
+        event = ChildDied(
+            service=status.child.service,
+            instance=status.child.id,
+            worker=self._worker(status),
+            reason=report.reason,
+            restarts=status.restarts,
+            **{**asdict(remains), "held": remains.held},
         )
+        self._waiting.append((event, time.time()))
         self._some.set()
 
     def _worker(self, status: Status) -> str:
@@ -53,12 +57,16 @@ class Announcements:
         while True:
             await self._some.wait()
             while self._waiting:
-                event = self._waiting[0]
+                first = self._waiting[0]
+                event, at = first
+                if self.post_mortem and not event.last_lines:
+                    lines = await self.post_mortem.last_lines(event.instance, until=at)
+                    event = event.model_copy(update={"last_lines": lines})
                 try:
                     await publish(event)
                 except Retryable as error:
                     log.warning("not_announced_yet", child=event.instance, reason=error.reason)
                     continue
-                if self._waiting and self._waiting[0] is event:
+                if self._waiting and self._waiting[0] is first:
                     self._waiting.popleft()
             self._some.clear()

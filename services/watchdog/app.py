@@ -18,6 +18,7 @@ from services.watchdog.handlers import Handlers
 from services.watchdog.launches import BROKER, Launches
 from services.watchdog.liveness import Liveness
 from services.watchdog.mesh import Mesh
+from services.watchdog.post_mortem import PostMortem
 from services.watchdog.process_engine import ProcessEngine
 from services.watchdog.settings import ROOT, Settings
 from services.watchdog.supervision import Supervisor
@@ -72,10 +73,11 @@ def build(settings: Settings) -> Mesh:
         keeper_pid = os.getppid()
         keeper = process_table.identity(keeper_pid)
         engine = ProcessEngine(settings.home, launches, keeper, settings.keeper_fd)
-    announcements = Announcements(engine.whereabouts)
+    post_mortem = PostMortem(engine, settings.home, settings.beats)
+    announcements = Announcements(engine.whereabouts, post_mortem)
     liveness = Liveness(silence_s=settings.silence.total_seconds())
     vigil = Vigil(engine, liveness, look_for(engine), settings.beats)
-    watch = Watch(Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear)
+    watch = Watch(Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear, post_mortem.note_memory)
     return Mesh(settings, watch, lambda: _service(settings, watch, announcements), keeper_pid)
 
 

@@ -43,6 +43,7 @@ class Watch:
     keeper: str
     vigil: Vigil | None = None
     on_report: Callable[[Report, Status | None], None] = lambda report, status: None
+    on_look: Callable[[], None] = lambda: None  # called before each look at the children
     clock: Callable[[], float] = time.monotonic
     down: asyncio.Event = field(default_factory=asyncio.Event)
     restarts: int = 0  # of the watchdog itself, under the same keeper
@@ -187,6 +188,7 @@ class Watch:
             if deadline is not None:
                 wait = min(wait, max(0.0, deadline - self.clock()))
             await asyncio.sleep(wait)
+            self.on_look()
             await self._judge()
             self._perform(self.supervisor.tick(self.clock()))
 

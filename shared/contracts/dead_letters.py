@@ -32,6 +32,21 @@ class ShowDeadLetter(Command, owner="planner", name="show_dead_letter"):
     id: str
 
 
+class Crash(Value):
+    """A death of a process that held this message. `ago_s`: seconds since then; the rest as in `ChildDied`."""
+
+    worker: str
+    reason: str
+    ago_s: float
+    exit_code: int | None = None
+    signal: str | None = None
+    out_of_memory: bool = False
+    memory_mb: int | None = None
+    held: int = 1
+    """How many messages it held; alone with this one: this is what killed it."""
+    last_lines: tuple[str, ...] = ()
+
+
 class DeadLetterShown(Reply, owner="planner", name="dead_letter_shown"):
     """The dossier, and the body as text (undecodable bytes replaced), at most 64 KiB of it."""
 
@@ -40,6 +55,8 @@ class DeadLetterShown(Reply, owner="planner", name="dead_letter_shown"):
     headers: dict[str, JsonValue]
     body: str
     trace: str | None = None
+    crashes: tuple[Crash, ...] = ()
+    """Of processes that held it, the latest first."""
 
 
 class RetryDeadLetters(Command, owner="planner", name="retry_dead_letters"):

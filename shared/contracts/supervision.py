@@ -55,6 +55,14 @@ class ScaleService(Command, owner="watchdog", name="scale_service"):
     replicas: int
 
 
+class HeldMessage(Value):
+    """A message that a process had in hand when it died. `type` may be missing, as it may in the message."""
+
+    message_id: str
+    type: str = ""
+    queue: str = ""
+
+
 class ChildDied(Event, owner="watchdog", name="child_died"):
     """A child ended and was not meant to; subject of the routing key is the instance. Ends that worker's leases."""
 
@@ -65,6 +73,16 @@ class ChildDied(Event, owner="watchdog", name="child_died"):
     that is the instance."""
     reason: str
     restarts: int = 0
+    held: tuple[HeldMessage, ...] = ()
+    """What it had in hand: among these is the message that killed it, if one did."""
+    exit_code: int | None = None
+    signal: str | None = None
+    """Of the signal that ended it, e.g. SIGSEGV."""
+    out_of_memory: bool = False
+    memory_mb: int | None = None
+    """The most memory that it had used, at its last beat."""
+    last_lines: tuple[str, ...] = ()
+    """The end of its log."""
 
     @property
     def holder(self) -> str:
