@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Each target creates what it needs: .venv, a broker, the image.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak unit integration e2e chaos sim check fmt up down ask logs scale kill dead doctor lock docs clean
+.PHONY: help demo test soak unit integration e2e chaos quality sim check fmt up down ask logs scale kill dead doctor lock docs clean
 VENV := .venv/bin
 WARREN := $(VENV)/warren
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header
@@ -76,6 +76,10 @@ chaos: ## Kill a mesh in many ways while it works, and count: make chaos [KILLS=
 	@[ "$(TARGET)" = docker ] || infra/setup --broker
 	@$(VENV)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(GOALS),--goals $(GOALS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET)) $(if $(STORM),--storm $(STORM))
+
+quality: ## Planted facts found, false ones not repeated, turned sentences refused: make quality [SEEDS=3] [SEED=N]
+	@infra/setup --dev
+	@$(VENV)/python -m tests.quality $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
 
 sim: ## Seeded schedules of crashes on a simulated broker and clock: make sim [SCHEDULES=10000] [SEED=N replays one]
 	@infra/setup --dev

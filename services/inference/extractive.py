@@ -113,14 +113,25 @@ def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[f
     held = {w: max(1, sum(not forms[w].isdisjoint(c.words) for c in candidates)) for w in question.words}
     weight = {w: math.log(1 + (len(candidates) - n + 0.5) / (n + 0.5)) for w, n in held.items()}
     mean = sum(len(c.words) for c in candidates) / len(candidates)
-    rated = []
+    rated, by_form = [], []
     for candidate in candidates:
-        score = _bm25(candidate, forms=forms, weight=weight, mean=mean)
-        if score <= 0 or _covered(candidate, forms=forms, weight=weight) < MIN_COVERAGE:
-            continue
-        rated.append((score * _fit(question, candidate), candidate))
+        score = _bm25(candidate, forms=forms, weight=weight, mean=mean) * _fit(question, candidate)
+        if score > 0 and _covered(candidate, forms=forms, weight=weight) >= MIN_COVERAGE:
+            rated.append((score, candidate))
+        elif score > 0 and question.names and _named(question, candidate) == 1 and question.has_form(candidate.text):
+            by_form.append((score, candidate))
+    # One that names the subject and has the form asked for answers, too, in words that the question does not have.
+    if not any(_named(question, candidate) == 1 and question.fit(candidate.text) > 1 for _, candidate in rated):
+        rated += by_form
     rated.sort(key=lambda each: (-each[0], each[1].rank, each[1].place))
     return [each for each in rated if each[0] >= NEAREST * rated[0][0]]
+
+
+def _named(question: Question, candidate: Candidate) -> float:
+    """Share of the question's names that the statement or what stands around it mentions; 1 when there are none."""
+    words = (*candidate.words, *candidate.around)
+    held = sum(any(same_word(name, word) for word in words) for name in question.names)
+    return held / len(question.names) if question.names else 1.0
 
 
 Forms = dict[str, frozenset[str]]
@@ -145,7 +156,7 @@ def _covered(candidate: Candidate, *, forms: Forms, weight: dict[str, float]) ->
 
 def _fit(question: Question, candidate: Candidate) -> float:
     """How well a statement suits the question by kind and place, as a factor around 1."""
-    factor = question.fit(candidate.text)
+    factor = question.fit(candidate.text) * (0.4 + 0.6 * _named(question, candidate))
     factor *= 1 + 0.15 / (1 + candidate.rank) + 0.05 / (1 + candidate.passage.position)
     if candidate.is_row or candidate.parts[-1].kind == "item":
         factor *= 0.85

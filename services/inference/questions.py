@@ -24,6 +24,31 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|half|twice|none|zero)\b",
     ),
     (
+        "money",
+        r"\bprices?\b|\bcosts?\b|\bfees?\b|\bexpensive\b|\bcheap\b|\bPreis\w*\b|\bkostet\b|\bprix\b|\bcoûte\b|\bprecio\b|\bcuesta\b",
+        r"[$€£¥]|\b(?:euros?|dollars?|cents?|francs?|USD|EUR|GBP|CHF)\b|\bfree\b|\bkostenlos\b|\bgratuit\w*\b|\bgratis\b",
+    ),
+    (
+        "mass",
+        r"\bhow heavy\b|\bweigh(?:s|t|ts)?\b|\bwie schwer\b|\bpoids\b|\bpesa\b",
+        r"\d\s*(?:[kmµ]?g|t|lbs?|oz)\b|\b(?:kilo)?gram(?:me)?s?\b|\btons?\b|\btonnes?\b|\bpounds?\b|\bKilogramm\b",
+    ),
+    (
+        "temperature",
+        r"\btemperatures?\b|\bhow (?:hot|cold|warm)\b|\bTemperatur\w*\b|\btempérature\b|\btemperatura\b",
+        r"°\s?[CF]?\b|\bdegrees?\b|\bkelvin\b|\bGrad\b|\d\s?K\b",
+    ),
+    (
+        "noise",
+        r"\bhow (?:loud|noisy|quiet)\b|\bnoise level\b|\bwie laut\b",
+        r"\bdB\b|\bdecibels?\b|\bdezibel\b|\bsilent\b",
+    ),
+    (
+        "precision",
+        r"\bhow (?:exact|precise|accurate)\w*\b|\baccuracy\b|\bprecision\b|\bwie genau\b",
+        r"±|\bwithin\b|\baccura\w+\b|\bprecis\w+\b|\bpercent\b|%|\berror of\b|\bgenau\w*\b",
+    ),
+    (
         "when",
         r"\bwhen\b|\bwhat (?:year|date|day|time)\b|\bwann\b|\bquand\b|\bcuándo\b",
         r"\b(?:1[89]|20)\d\d\b|\b\d{1,2}:\d\d\b|\b(?:after|before|when|once|until|as soon as|January|February|"
@@ -72,6 +97,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         r"\b(?:by \w+ing|use|using|set|run|call|first|then|with|through|to \w+|durch|mit|en \w+ant|mediante)\b",
     ),
 )
+_GERMAN = re.compile(r"\b(?:der|die|das|und|ist|wie|welche[rsn]?|werden|wird|warum|eine?[rmn]?|wann|wer)\b")
 _EMPTY = frozenset(
     content_words(
         """difference differences differ different compare compared comparison versus vs mean means meaning define
@@ -81,23 +107,36 @@ _EMPTY = frozenset(
     )
 )
 """Words that ask rather than name what is asked about; they count only where a question has no others."""
+_STRICT = frozenset(
+    ("time", "number", "money", "mass", "temperature", "noise", "precision", "when", "why", "who", "where")
+)
+"""Kinds whose answer shows by its form. The other kinds are answered by almost anything."""
+_MEASURED = frozenset(("time", "number", "when", "define", "money", "mass", "temperature", "noise", "precision"))
 
 
 @dataclass(frozen=True)
 class Question:
-    """`words`: what it is about (stemmed, each once). `kinds`: what sort of answer it wants."""
+    """`words`: what it is about (stemmed, each once). `kinds`: what sort of answer it wants. `names`: those words that
+    are written like names, so that an answer must be about them."""
 
     text: str
     words: tuple[str, ...]
     kinds: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def fit(self, text: str) -> float:
         """1 to 1.7: how much a sentence looks like an answer of the wanted kind."""
         factor = 1.0
         for kind, _, answer in _KINDS:
-            if kind in self.kinds and re.search(answer, text, 0 if kind in ("define", "who") else _I):
-                factor *= 1.35 if kind in ("number", "time", "when", "define") else 1.2
+            if kind in self.kinds and _answers(kind, answer, text):
+                factor *= 1.35 if kind in _MEASURED else 1.2
         return min(factor, 1.7)
+
+    def has_form(self, text: str) -> bool:
+        """Has the sentence the form of all that is asked for (a number, a temperature, a reason)? Never, where the
+        question does not say what form its answer has."""
+        wanted = [(kind, answer) for kind, _, answer in _KINDS if kind in self.kinds and kind in _STRICT]
+        return bool(wanted) and all(_answers(kind, answer, text) for kind, answer in wanted)
 
 
 def ask(text: str) -> Question:
@@ -105,4 +144,17 @@ def ask(text: str) -> Question:
     every = tuple(dict.fromkeys(content_words(text)))
     about = tuple(word for word in every if word not in _EMPTY)
     kinds = tuple(kind for kind, question, _ in _KINDS if re.search(question, text, _I))
-    return Question(text=text, words=about or every, kinds=kinds)
+    names = tuple(word for word in content_words(" ".join(_names(text))) if word in every)
+    return Question(text=text, words=about or every, kinds=kinds, names=tuple(dict.fromkeys(names)))
+
+
+def _answers(kind: str, answer: str, text: str) -> bool:
+    return bool(re.search(answer, text, 0 if kind in ("define", "who") else _I))
+
+
+def _names(text: str) -> list[str]:
+    """Words spelled like names; none where most words are, as in titles and German."""
+    written = re.findall(r"[^\W_][\w.-]*[^\W_]|[^\W_]", text)
+    odd = [word for word in written if re.search(r"[A-Z\d_]", word[1:]) and re.search(r"[^\W\d]", word)]
+    capital = [word for word in written[1:] if word[:1].isupper() and word not in odd]
+    return odd + capital if 2 * len(capital) <= len(written) and not _GERMAN.search(text) else odd

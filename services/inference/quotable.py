@@ -31,7 +31,8 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _BOILERPLATE = re.compile(
-    r"\b(?:all rights reserved|copyright|©|\(c\) \d{4}|licen[sc]ed under|this license|warranty|"
+    r"\b(?:all rights reserved|copyright|©|\(c\) \d{4}|licen[sc]ed under|this license|"
+    r"(?:without|no|any|express|implied|disclaims?)\s+(?:\w+\s+){0,3}warrant(?:y|ies)|"
     r"cookies?\b.{0,40}\b(?:use|accept|"
     r"consent|policy|site)|use of cookies|privacy policy|terms of (?:use|service)|sign (?:in|up)\b|log in to|"
     r"subscribe|newsletter|"

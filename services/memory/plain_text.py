@@ -39,11 +39,18 @@ def read_rst(text: str) -> tuple[str, list[Block]]:
     return next((block.text for block in blocks if block.kind == "heading"), ""), blocks
 
 
+def _spread(line: str) -> str:
+    """Without tabs: an indent to the next stop of four; a tab between words becomes wide enough to end a column."""
+    words = line.lstrip()
+    indent = line[: len(line) - len(words)].expandtabs(4)
+    return indent + words.rstrip().replace("\t", "    ")
+
+
 def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
     held: list[str] = []
     for line in [*lines, ""]:
         if line.strip():
-            held.append(line.expandtabs(4).rstrip())
+            held.append(_spread(line))
         elif held:
             yield held
             held = []
@@ -108,7 +115,7 @@ def _is_heading(line: str) -> bool:
 def _rst(lines: list[str]) -> Iterator[Block]:
     at = 0
     while at < len(lines):
-        line = lines[at].expandtabs(4).rstrip()
+        line = _spread(lines[at])
         following = lines[at + 1].rstrip() if at + 1 < len(lines) else ""
         if not line.strip():
             at += 1
@@ -146,7 +153,7 @@ def _body(lines: list[str], at: int) -> tuple[list[str], int]:
     end = at
     while end < len(lines) and (not lines[end].strip() or lines[end][:1].isspace()):
         end += 1
-    body = [line.expandtabs(4) for line in lines[at:end]]
+    body = [_spread(line) for line in lines[at:end]]
     indent = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
     return [line[indent:].rstrip() for line in body], end
 
@@ -154,7 +161,7 @@ def _body(lines: list[str], at: int) -> tuple[list[str], int]:
 def _rst_paragraph(lines: list[str], at: int) -> tuple[list[Block], int]:
     held: list[str] = []
     while at < len(lines) and lines[at].strip():
-        held.append(lines[at].expandtabs(4).rstrip())
+        held.append(_spread(lines[at]))
         at += 1
     if GRID.match(held[0]) or SIMPLE.match(held[0]):
         return [Block("\n".join(_rows(held)), "lines")], at

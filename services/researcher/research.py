@@ -17,6 +17,9 @@ from shared.contracts.words import content_words
 PASSAGES = 10
 PASSAGE_CHARACTERS = 9_000
 """What one call may read: about 2,300 tokens, so that prompt and answer fit a context of 4k."""
+REACH = 30
+REACH_CHARACTERS = 30_000
+"""What comes along for the engine that quotes: reading more costs it nothing, and no prompt has to hold it."""
 FINDINGS = 8
 RESULT_BYTES = 64 * 1024
 """Twelve of these are the inputs of the write step and must fit 1 MiB."""
@@ -85,13 +88,14 @@ def merged(rankings: Iterable[Sequence[Passage]]) -> tuple[Passage, ...]:
     return tuple(kept)
 
 
-def to_read(passages: Sequence[Passage]) -> tuple[Passage, ...]:
-    """The best passages that one call can read."""
+def to_read(
+    passages: Sequence[Passage], *, count: int = REACH, characters: int = REACH_CHARACTERS
+) -> tuple[Passage, ...]:
+    """The best passages, so many and no longer together; at least one."""
     chosen: list[Passage] = []
-    characters = 0
     for passage in passages:
-        characters += len(passage.text)
-        if len(chosen) == PASSAGES or (chosen and characters > PASSAGE_CHARACTERS):
+        characters -= len(passage.text)
+        if len(chosen) == count or (chosen and characters < 0):
             break
         chosen.append(passage)
     return tuple(chosen)
@@ -133,24 +137,30 @@ def mentioning(wanted: Sequence[str], rankings: Sequence[Sequence[Passage]]) -> 
 
 
 def request(step: RunStep, passages: Sequence[Passage], *, ordinal: int, engine: str) -> Generate:
-    """What inference is asked. The same step and passages give the same request: the ledger compares its hash."""
-    inputs = Inputs(
+    """What inference is asked: all passages as inputs, the nearest of them in the prompt. The same step and passages
+    give the same request: the ledger compares its hash."""
+    inputs = _inputs(step, passages)
+    shown = _inputs(step, to_read(passages, count=PASSAGES, characters=PASSAGE_CHARACTERS))
+    return Generate(
+        call=CallKey(
+            goal_id=step.goal_id, run=step.run, step=step.step, epoch=step.epoch, purpose="research", ordinal=ordinal
+        ),
+        engine=engine,
+        messages=prompt(shown),
+        inputs=inputs,
+        priority=step.priority,
+        deadline_at=step.deadline_at,
+    )
+
+
+def _inputs(step: RunStep, passages: Sequence[Passage]) -> Inputs:
+    return Inputs(
         question=step.question,
         limit=FINDINGS,
         passages=tuple(
             InputPassage(id=f"p{n}", text=p.text, title=p.title, heading=p.heading, position=p.position)
             for n, p in enumerate(passages, start=1)
         ),
-    )
-    return Generate(
-        call=CallKey(
-            goal_id=step.goal_id, run=step.run, step=step.step, epoch=step.epoch, purpose="research", ordinal=ordinal
-        ),
-        engine=engine,
-        messages=prompt(inputs),
-        inputs=inputs,
-        priority=step.priority,
-        deadline_at=step.deadline_at,
     )
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from difflib import SequenceMatcher
 
 from shared.contracts.meaning import HEDGES, MEETS, NEGATIONS, OPPOSITES, REVERSIBLE
+from shared.contracts.ordering import PREPOSITIONS
 from shared.contracts.reading import Reading, has
 from shared.contracts.words import STOP_WORDS
 
@@ -34,7 +35,8 @@ def turned(claim: Reading, source: Reading, *, exchanged: bool) -> str | None:
         return f"the quotes do not have the number {number} there"
     if (pair := _opposite(added, gone)) and not (exchanged and pair[0] in REVERSIBLE):
         return f'says "{pair[0]}" where the quote says "{pair[1]}"'
-    return _name(claim, source) or _hedge(claim, source) or (None if pair else _places(claim, source))
+    reason = _name(claim, source) or _hedge(claim, source)
+    return reason or (None if pair else _places(claim, source) or _put_in(claim, source))
 
 
 def _negations(reading: Reading) -> int:
@@ -59,10 +61,29 @@ def _name(claim: Reading, source: Reading) -> str | None:
 def _hedge(claim: Reading, source: Reading) -> str | None:
     gone = Counter(source.written) - Counter(claim.written)
     added = Counter(claim.written) - Counter(source.written)
+    kept = sum(has(token, claim.pool) for token in source.pool) >= _WHOLE * len(source.pool)
     for kind, members in HEDGES.items():
+        if kind == "condition" and kept:
+            continue  # "if it is empty" as "an empty one": what was the condition is still said
         lost = next((word for word in gone if word in members), None)
         if lost and not (members | MEETS[kind]) & added.keys():
             return f'drops "{lost}" ({kind})'
+    return None
+
+
+def _put_in(claim: Reading, source: Reading) -> str | None:
+    """One word in the place of another, and all the rest the same: then that word is what the sentence is about."""
+    if len(claim.tokens) < _LONG:
+        return None
+    changes = SequenceMatcher(a=source.tokens, b=claim.tokens, autojunk=False).get_opcodes()
+    changed = [change for change in changes if change[0] != "equal"]
+    if len(changed) != 1 or changed[0][0] != "replace":
+        return None
+    _, i1, i2, j1, j2 = changed[0]
+    was = [t for t in source.tokens[i1:i2] if t not in STOP_WORDS]
+    now = [t for t in claim.tokens[j1:j2] if t not in STOP_WORDS]
+    if len(was) == len(now) == 1 and not has(now[0], frozenset(was)):
+        return f'says "{claim.cased[j2 - 1]}" where the quote says "{source.cased[i2 - 1]}"'
     return None
 
 
@@ -76,6 +97,8 @@ def _places(claim: Reading, source: Reading) -> str | None:
     ]
     for at, (was, now) in enumerate(replaced):
         for was_there, now_there in replaced[at + 1 :]:
+            if now & PREPOSITIONS and now_there & PREPOSITIONS:
+                continue  # phrases that take their prepositions along only stand elsewhere
             if now and now_there and now <= was_there and now_there <= was and not _listed(claim, now | now_there):
                 return f'"{" ".join(sorted(now))}" and "{" ".join(sorted(now_there))}" have changed places'
     return None
@@ -90,5 +113,9 @@ def _listed(claim: Reading, moved: set[str]) -> bool:
     return len(between) <= 4 and bool(_LIST & set(between))
 
 
+_WHOLE = 0.8
+"""Share of a source's content words from which on a copy has left out nothing that matters."""
+_LONG = 5
+"""Words: in a shorter sentence one word is a quarter of it, and it is no copy."""
 _LIGHT = frozenset("a an the".split())
 _LIST = frozenset("and or und oder et ou y o".split())

@@ -94,7 +94,7 @@ HEDGES: dict[str, frozenset[str]] = {
         mistakenly erroneously untrue pretends pretended novel fiction fictional mythos irrtümlich fälschlich mythe
         mito"""
     ),
-    "condition": _set("if unless except provided wenn falls außer si sauf salvo"),
+    "condition": _set("if unless except wenn falls außer si sauf salvo"),
     "upper bound": _set("maximum max höchstens maximal"),
     "lower bound": _set("minimum min mindestens minimal"),
 }
@@ -105,6 +105,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"(?:\b(?:about|around|some)\s+(?=[\d~$€])|[~≈]\s?\d)", "approximation"),
     (r"\bin (?:some|most|many|certain) cases\b", "frequency"),
     (r"\baccording to\b", "hearsay"),
+    (r"\bprovided (?:that|it|the|you|they|there)\b", "condition"),
     (r"\b(?:claim|believe|think|assume|say|allege|assert|argue|maintain)(?:s|d|ed)? that\b", "hearsay"),
     (r"\b(?:thought|said) (?:that|to)\b", "hearsay"),
     (r"\b(?:not|never|hardly|n't|wrong|false|incorrect)(?: (?:true|correct|right|the case|so))? that\b", "doubt"),

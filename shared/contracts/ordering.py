@@ -10,8 +10,12 @@ from shared.contracts.words import STOP_WORDS, words
 
 _PASSIVE = re.compile(
     r"\b(?:is|are|was|were|be|been|being|gets?|got)\s+(?:\w+\s+){0,2}?\w+(?:ed|en|wn|nt|lt|pt|ut|ld|de|ne|un|ead)\s+"
-    r"(?:[\w-]+\s+){0,6}?by\b",
+    r"(?:[\w-]+\s+){0,6}?(?:by|in|through|with)\b",
     re.IGNORECASE,
+)
+PREPOSITIONS = frozenset(
+    """in on at by for with of from to into where when if under over during within through via as per about between
+    bei mit von für auf aus nach zu dans sur avec pour de par en con por para""".split()
 )
 _JOINERS = frozenset("and or und oder et ou y o e as well the a an der die das le la les el los las both".split())
 _PIVOTS = frozenset(
@@ -38,6 +42,8 @@ def swapped(claim: str, source: str, *, copy: bool = True) -> tuple[str, str] | 
         left, right = [shared[i] for i in range(*first)], [shared[i] for i in range(*second)]
         spans = (_span(left, mine), _span(right, mine)), (_span(left, theirs), _span(right, theirs))
         if _listed(claim, spans[0]) and _listed(source, spans[1]):
+            continue
+        if all(_led_by(claim, spans[0][n]) == _led_by(source, spans[1][n]) != "" for n in (0, 1)):
             continue
         compared = _pivot(claim, spans[0]) and _pivot(source, spans[1])
         if not compared and (first[1] == second[0] or not (copy or _named(claim, spans[0]))):
@@ -113,6 +119,12 @@ def _listed(text: str, spans: tuple[_Place, _Place]) -> bool:
     return all(len([w for w in part.split() if w.lower() not in _JOINERS]) <= 2 for part in parts) and not re.search(
         r"\b(?:is|are|was|were|not|than|has|have|but|while|to|from|by)\b", between
     )
+
+
+def _led_by(text: str, span: _Place) -> str:
+    """The preposition in front: a phrase that takes its own along only stands elsewhere, `on Linux, where possible`."""
+    before = [word for word in re.findall(r"\w+", text[: span[0]].lower())[-2:] if word not in _JOINERS]
+    return before[-1] if before and before[-1] in PREPOSITIONS else ""
 
 
 def _pivot(text: str, spans: tuple[_Place, _Place]) -> bool:

@@ -14,11 +14,12 @@ from shared.contracts.doubt import taken_back
 from shared.contracts.edits import is_near, turned
 from shared.contracts.meaning import CONVERSE, HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
 from shared.contracts.ordering import swapped
-from shared.contracts.reading import Reading, coverage, has, plain, read
+from shared.contracts.reading import Negation, Reading, coverage, has, plain, read
 from shared.contracts.sentences import sentences
 from shared.contracts.words import STOP_WORDS, content_words, words
 
 _CLAUSE = re.compile(r"(?:,|;)?\s+(?:and|while|whereas|but|und|et|y)\s+|;\s+", re.IGNORECASE)
+_HALVES = re.compile(r";\s+|,\s+(?:but|while|whereas|aber|mais|pero)\s+", re.IGNORECASE)
 _GERMAN = frozenset("der die das und ist ein eine einen wird werden nicht mit von den dem auf im zu sich".split())
 """German writes every noun with a capital."""
 MIN_COVERAGE = 0.6
@@ -211,12 +212,21 @@ def _polarity(claim: Reading, group: Sequence[Reading]) -> str | None:
         if not opposite and not any(has(word, around) for word in after for _, around, _ in theirs):
             return "denies what the quote says"
     mine = [negation.around for negation in claim.negated]
-    for after, _, _ in theirs:
+    for after, _, _ in (entry for unit in group for entry in _concerning(claim, unit)):
         touched = [word for word in after if has(word, claim.pool)]
         opposite = any(other in claim.tokens for token in after for other in OPPOSITES.get(token, ()))
         if touched and not opposite and not any(has(word, around) for word in touched for around in mine):
             return "leaves out a negation of the quote"
     return None
+
+
+def _concerning(claim: Reading, unit: Reading) -> Sequence[Negation]:
+    """The negations of a sentence, without those of a clause that the claim says nothing of."""
+    parts = [read(part) for part in _HALVES.split(unit.text)]
+    if len(parts) < 2:
+        return unit.negated
+    said = [part for part in parts if coverage(part, claim.pool) >= MIN_COVERAGE]
+    return [entry for part in said for entry in part.negated]
 
 
 def _classes(reading: Reading) -> dict[str, int]:

@@ -84,8 +84,12 @@ def test_the_same_reading_gives_the_same_request_whatever_order_the_ties_come_in
 
 def test_a_call_reads_no_more_than_a_small_context_holds():
     many = [passage(text="x" * 2000, sha256=f"{n:064}") for n in range(40)]
-    assert sum(len(p.text) for p in research.to_read(many)) <= research.PASSAGE_CHARACTERS
-    assert len(research.to_read([passage(text="x" * 20_000)])) == 1
+    chosen = research.to_read(many)
+    assert sum(len(p.text) for p in chosen) <= research.REACH_CHARACTERS
+    request = research.request(STEP, chosen, ordinal=0, engine="auto")
+    assert len(request.inputs.passages) == len(chosen), "the engine that quotes reads all of them"
+    assert sum(len(m.content) for m in request.messages) < research.PASSAGE_CHARACTERS + 2000, "a model the nearest"
+    assert len(research.to_read([passage(text="x" * 40_000)])) == 1
 
 
 def test_what_was_sought_and_not_found_is_said_plainly():

@@ -1,0 +1,45 @@
+"""`make quality [SEEDS=3] [SEED=N]`: the figures of seeded corpora and of the gate, in words and as JSON."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.quality.figures import figures
+from tests.quality.gate import judged
+
+
+def main() -> int:
+    """0: all goals are met, 1: one is not (it is named)."""
+    parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3, help="how many corpora (default 3)")
+    parser.add_argument("--seed", type=int, default=int(datetime.now(UTC).strftime("%Y%m%d")), help="the first seed")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of lines")
+    options = parser.parse_args()
+    if not 1 <= options.seeds <= 1000:
+        parser.error("--seeds: 1 to 1000")
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for seed in range(options.seed, options.seed + options.seeds):
+            found.append(asyncio.run(figures(seed, Path(folder))))
+            if not options.json:
+                print(found[-1].line(), flush=True)
+    gate = judged()
+    if options.json:
+        print(json.dumps({"corpora": [f.as_dict() for f in found], "gate": asdict(gate)}, ensure_ascii=False))
+    else:
+        print(gate.line())
+        for text in (text for each in found for text in each.missed):
+            print(f"  missed  {text}")
+    problems = [problem for each in (*found, gate) for problem in each.problems()]
+    for problem in problems:
+        print(f"quality: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""A question about a folder of files, answered by the real parser, index, plan, researcher, engine, gate and writer in
+one process. Only the messages between them are left out: what they say and decide is the same as in the mesh."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.inference.extractive import answer as quoted
+from services.memory.extract import extract
+from services.memory.index import SearchIndex
+from services.memory.passages import cut
+from services.memory.store import StoredText
+from services.planner.plan import deterministic_plan
+from services.researcher.handlers import Researcher
+from services.writer.handlers import Writer
+from shared.contracts.findings import FindingsListed, Recall
+from shared.contracts.generation import Generate, Generated
+from shared.contracts.library import PassagesFound, ReadSpans, Search, SpansRead
+from shared.contracts.message import Command
+from shared.contracts.report import WrittenReport
+from shared.contracts.steps import RunStep, StepResult
+from shared.runtime.agent import StepContext, Work
+
+KINDS = {".md": "md", ".txt": "txt", ".rst": "rst", ".html": "html", ".pdf": "pdf"}
+
+
+@dataclass
+class Desk:
+    """`library`: a file for the search index. One corpus, `texts` by sha256."""
+
+    library: Path
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def add(self, files: Mapping[str, bytes]) -> None:
+        """Reads and indexes these files: name -> content."""
+        self._index = SearchIndex(self.library)
+        self._index.watermark("quality")
+        stored = []
+        for name, data in files.items():
+            document = extract(data, kind=KINDS[Path(name).suffix], name=name)
+            self.texts[document.sha256] = document.text
+            stored.append((StoredText(document.sha256, document.title, document.text, cut(document)), name))
+        self._index.put_texts([text.sha256 for text, _ in stored], [text for text, _ in stored])
+        self._index.put_members("corpus", [(text.sha256, name) for text, name in stored])
+
+    async def report(self, goal: str) -> WrittenReport:
+        """The report on this goal, as the extractive engine gives it."""
+        work = Researcher().on_run_step
+        results = [
+            await self._step(work, goal, step=spec.id, question=spec.question) for spec in deterministic_plan(goal)
+        ]
+        written = await self._run(Writer().on_run_step, _step("write", goal, goal, inputs=tuple(results)))
+        assert written.report is not None
+        return written.report
+
+    async def _step(self, work: Work, goal: str, *, step: str, question: str) -> StepResult:
+        return (await self._run(work, _step(step, goal, question))).result
+
+    async def _run(self, work: Work, step: RunStep) -> Any:
+        return await work(StepContext(step, "quality", self._ask, lambda text: None))
+
+    async def _ask(self, command: Command, reply: Any, *, deadline_s: float = 10.0) -> Any:
+        if isinstance(command, Search):
+            found = self._index.search(command.query, corpora=command.corpora, limit=command.limit)
+            return PassagesFound(passages=tuple(found), documents=self._index.documents(command.corpora))
+        if isinstance(command, Recall):
+            return FindingsListed(findings=())
+        if isinstance(command, ReadSpans):
+            return SpansRead(texts=tuple(self.texts[s.sha256][s.start : s.end] for s in command.spans))
+        assert isinstance(command, Generate)
+        return Generated(call=command.call, engine="extractive", text=quoted(command.inputs), finish="stop")
+
+
+def _step(step: str, goal: str, question: str, *, inputs: tuple[StepResult, ...] = ()) -> RunStep:
+    return RunStep(
+        goal_id="quality", step=step, agent="researcher", goal=goal, question=question, fence=1,
+        corpora=("corpus",), engine="extractive", inputs=inputs,
+    )  # fmt: skip

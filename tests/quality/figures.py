@@ -1,0 +1,117 @@
+"""The figures of one corpus: what was found, shown, repeated and admitted, counted from its text and citations."""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from shared.contracts.report import WrittenReport
+from tests.quality.corpus import Corpus, corpus
+from tests.quality.desk import Desk
+
+SENTENCES = 12
+"""A report on one fact that needs more says everything rather than the answer."""
+_CITED = re.compile(r"^[-*] (.+?)((?:\[\d+\])+)\s*$|^(.*?)((?:\[\d+\])+)\s*$", re.M)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one corpus. `facts` of 12; `contradictions` of 3; `false` statements repeated as fact, of 4; `unanswered` of
+    2; `focus`: share of sentences that name what was asked about; `removed`: sentences that the gate took out."""
+
+    seed: int
+    facts: int
+    contradictions: int
+    false: int
+    unanswered: int
+    focus: float
+    sentences: float
+    removed: int
+    missed: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    def line(self) -> str:
+        return (
+            f"seed {self.seed}: {self.facts} of 12 facts, {self.contradictions} of 3 contradictions, "
+            f"{self.false} of 4 false statements repeated, {self.unanswered} of 2 unanswerable said to be not found; "
+            f"{self.sentences} sentences a report, {self.focus:.0%} name what was asked about; "
+            f"{self.removed} removed by the gate"
+        )
+
+    def problems(self) -> list[str]:
+        """The goals that were missed."""
+        goals = {
+            f"{self.facts} of 12 facts found (goal: 10)": self.facts >= 10,
+            f"{self.contradictions} of 3 contradictions shown (goal: 3)": self.contradictions == 3,
+            f"{self.false} false statements repeated as fact (goal: 0)": self.false == 0,
+            f"{self.unanswered} of 2 unanswerable questions in not_found (goal: 2)": self.unanswered == 2,
+            f"{self.focus:.0%} of sentences name what was asked about (goal: 60%)": self.focus >= 0.6,
+        }
+        return [f"seed {self.seed}: {goal}" for goal, met in goals.items() if not met]
+
+
+def said(report: WrittenReport) -> list[tuple[str, tuple[int, ...]]]:
+    """The sentences of a report, sources left out, each with the numbers it cites."""
+    body = report.report.split("\n## Sources\n")[0]
+    found = []
+    for match in _CITED.finditer(body):
+        text, marks = (match[1], match[2]) if match[1] else (match[3], match[4])
+        found.append((text.strip(), tuple(int(n) for n in re.findall(r"\d+", marks))))
+    return found
+
+
+def states(report: WrittenReport, wanted: str, *, source: str | None = None) -> bool:
+    """Does a sentence with a citation (of this source) say it, in a report that is not everything there is?"""
+    sentences = said(report)
+    if len({text for text, _ in sentences}) > SENTENCES:
+        return False
+    by_number = {c.n: c for c in report.citations}
+    return any(
+        wanted in text and any(source in (None, by_number[n].source) for n in numbers if n in by_number)
+        for text, numbers in sentences
+    )
+
+
+async def figures(seed: int, folder: Path) -> Figures:
+    """Asks every question of the corpus of this seed. Takes some seconds, most of them for reading PDFs."""
+    made = corpus(seed)
+    desk = Desk(folder / f"{seed}.db")
+    desk.add(made.files)
+    return await figures_of(seed, made, desk)
+
+
+async def figures_of(seed: int, made: Corpus, desk: Desk) -> Figures:
+    """The figures of a desk that has read this corpus."""
+    missed: list[str] = []
+    about: list[float] = []
+    lengths: list[int] = []
+    removed = facts = contradictions = false = unanswered = 0
+    for fact in made.facts:
+        report = await desk.report(fact.question)
+        texts = [text for text, _ in said(report)]
+        about.append(sum(fact.subject in text for text in texts) / max(1, len(texts)))
+        lengths.append(len(texts))
+        removed += len(report.removed)
+        ok = all(states(report, w, source=made.home[fact.question]) for w in fact.wanted)
+        facts += ok
+        missed += [] if ok else [f"fact: {fact.question} ({fact.text or fact.table}, {made.home[fact.question]})"]
+    for one, _ in made.contradictions:
+        report = await desk.report(one.question)
+        ok = all(states(report, wanted) for wanted in one.wanted)
+        contradictions += ok
+        missed += [] if ok else [f"contradiction: {one.question} {one.wanted}"]
+    for lie in made.false:
+        report = await desk.report(lie.question)
+        repeated = [t for t, _ in said(report) if lie.kernel in t and not any(m in t.lower() for m in lie.marks)]
+        false += bool(repeated)
+        missed += [f"false: {text}" for text in repeated[:1]]
+    for question, word in made.unanswerable:
+        report = await desk.report(question)
+        ok = not report.citations and any(word in text for text in report.not_found)
+        unanswered += ok
+        missed += [] if ok else [f"unanswerable: {question} {[t for t, _ in said(report)][:3]} {report.not_found}"]
+    return Figures(
+        seed, facts, contradictions, false, unanswered,
+        round(sum(about) / len(about), 2), round(sum(lengths) / len(lengths), 1), removed, tuple(missed),
+    )  # fmt: skip

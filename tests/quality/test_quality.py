@@ -1,0 +1,62 @@
+"""The goals of quality, on three corpora that nobody has seen (the day is the seed), and what must fail them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.report import Citation, WrittenReport
+from tests.quality.corpus import Corpus, corpus
+from tests.quality.desk import Desk
+from tests.quality.figures import figures, figures_of
+from tests.quality.gate import judged
+
+TODAY = int(datetime.now(UTC).strftime("%Y%m%d"))
+
+
+@pytest.mark.parametrize("seed", [10 * TODAY, 10 * TODAY + 1, 10 * TODAY + 2])
+async def test_an_unseen_corpus_meets_the_goals(seed: int, tmp_path: Path) -> None:
+    found = await figures(seed, tmp_path)
+    print(found.line())
+    assert found.problems() == [], f"`python -m tests.quality --seed {seed} --seeds 1` shows it again: {found}"
+
+
+def test_the_gate_refuses_what_was_turned_and_keeps_what_was_only_said_otherwise() -> None:
+    gate = judged()
+    print(gate.line())
+    assert gate.turned >= 300
+    assert gate.paraphrases >= 100
+    assert gate.problems() == [], gate
+
+
+class Silent(Desk):
+    """Finds nothing, ever."""
+
+    async def report(self, goal: str) -> WrittenReport:
+        return WrittenReport(report=f"## Not found\n\n- {goal}\n", not_found=(goal,))
+
+
+class Chatty(Desk):
+    """Quotes everything there is."""
+
+    async def report(self, goal: str) -> WrittenReport:
+        lines = [line for text in self.texts.values() for line in text.splitlines() if line.strip()]
+        citation = Citation(n=1, evidence_id="e", source="all", sha256="0" * 64, start=0, end=1, quote="x")
+        return WrittenReport(report="\n".join(f"- {line} [1]" for line in lines), citations=(citation,))
+
+
+@pytest.mark.parametrize("kind", [Silent, Chatty])
+async def test_saying_nothing_and_saying_everything_both_fail(kind: type[Desk], tmp_path: Path) -> None:
+    made: Corpus = corpus(1)
+    desk = kind(tmp_path / "index.db")
+    desk.add(made.files)
+    assert (await figures_of(1, made, desk)).problems() != []
+
+
+def test_the_same_seed_gives_the_same_corpus() -> None:
+    one, other = corpus(7), corpus(7)
+    assert one.files.keys() == other.files.keys()
+    assert {n: d for n, d in one.files.items() if not n.endswith(".pdf")} == {
+        n: d for n, d in other.files.items() if not n.endswith(".pdf")
+    }
+    assert corpus(8).facts != one.facts
