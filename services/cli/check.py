@@ -88,11 +88,20 @@ def _mark_problems(bundle: Bundle) -> list[str]:
 def _sentences(bundle: Bundle) -> Iterator[SentenceCheck]:
     """Sentences of the report's text (its list of sources is none) with a verdict on each."""
     by_number = {str(c.n): c for c in bundle.report.citations}
-    for cited in cited_sentences(bundle.report.report, by_number):
+    for cited in cited_sentences(_cells_apart(bundle.report.report), by_number):
         if cited.ids:
             numbers = tuple(int(n) for n in cited.ids)
             verdict = supports(cited.text, [by_number[n].quote for n in cited.ids])
             yield SentenceCheck(cited.text, numbers, verdict.reason)
+
+
+def _cells_apart(markdown: str) -> str:
+    """Each cell of a table as a paragraph: it cites for itself."""
+    lines = []
+    for line in markdown.splitlines():
+        cells = re.split(r"(?<!\\)\|", line.strip().strip("|")) if line.startswith("| ") else None
+        lines += [f"{cell.strip()}\n".replace("\\|", "|") for cell in cells] if cells else [line]
+    return "\n".join(lines)
 
 
 def _marks(numbers: Sequence[int]) -> str:

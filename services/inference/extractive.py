@@ -15,6 +15,7 @@ from services.inference.quotable import MAX_CHARACTERS, leans, quotable, quotabl
 from shared.contracts.doubt import is_doubted, says_so, taken_back
 from shared.contracts.generation import InputPassage, Inputs
 from shared.contracts.reading import same_word
+from shared.contracts.rows import stated
 from shared.contracts.sentences import Sentence, content_words, sentences
 
 K1, B = 1.2, 0.6
@@ -24,6 +25,8 @@ NEAREST = 0.3
 MIN_COVERAGE = 0.3
 """Share of the question's weight (idf) that a sentence and its heading must have, else it answers nothing."""
 REDUNDANT = 0.6
+OFF_TOPIC = 0.4
+"""What a sentence counts that has only the names of the question: it is about something else of them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Candidate:
     around: tuple[str, ...]
     rank: int
     place: int
+    header: Sentence | None = None
 
     @property
     def text(self) -> str:
@@ -53,13 +57,16 @@ def answer(inputs: Inputs) -> str:
         return ""
     candidates = [c for rank, passage in enumerate(inputs.passages) for c in _candidates(passage, rank)]
     scored = _scored(question, candidates)
-    return "\n".join(_line(part, c.passage.id) for c in _chosen(question, scored, inputs.limit) for part in c.parts)
+    return "\n".join(_line(c, part) for c in _chosen(question, scored, inputs.limit) for part in c.parts)
 
 
-def _line(part: Sentence, passage_id: str) -> str:
-    """The source's own reference marks are left out: they would read as ours."""
+def _line(candidate: Candidate, part: Sentence) -> str:
+    """The source's own reference marks are left out: they would read as ours. A row says its columns' names."""
     text = re.sub(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]", "", part.text)
-    return f"{' '.join(text.split())} [{passage_id}]"
+    if candidate.header is not None:
+        row = stated(candidate.header.text, part.text)
+        text = row if row and len(sentences(row)) == 1 else text
+    return f"{' '.join(text.split())} [{candidate.passage.id}]"
 
 
 def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
@@ -90,7 +97,7 @@ def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
         if parts:
             words = content_words(" ".join(part.text for part in parts))
             context = (*around, *content_words(header.text)) if header is not None else around
-            found.append(Candidate(passage, parts, words, context, rank, place))
+            found.append(Candidate(passage, parts, words, context, rank, place, header if unit.kind == "row" else None))
         before = unit if unit.kind in ("sentence", "item") else None
     return found
 
@@ -117,7 +124,7 @@ def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[f
     for candidate in candidates:
         score = _bm25(candidate, forms=forms, weight=weight, mean=mean) * _fit(question, candidate)
         if score > 0 and _covered(candidate, forms=forms, weight=weight) >= MIN_COVERAGE:
-            rated.append((score, candidate))
+            rated.append((score if _on_topic(question, candidate) else OFF_TOPIC * score, candidate))
         elif score > 0 and question.names and _named(question, candidate) == 1 and question.has_form(candidate.text):
             by_form.append((score, candidate))
     # One that names the subject and has the form asked for answers, too, in words that the question does not have.
@@ -125,6 +132,13 @@ def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[f
         rated += by_form
     rated.sort(key=lambda each: (-each[0], each[1].rank, each[1].place))
     return [each for each in rated if each[0] >= NEAREST * rated[0][0]]
+
+
+def _on_topic(question: Question, candidate: Candidate) -> bool:
+    """Does it, or its heading, have a word of the question that is no name? A question of names alone is about them."""
+    words = (*candidate.words, *candidate.around)
+    topic = [word for word in question.words if word not in question.names]
+    return not topic or any(same_word(word, other) for word in topic for other in words)
 
 
 def _named(question: Question, candidate: Candidate) -> float:

@@ -20,6 +20,10 @@ _LEANS = re.compile(
     |cette|en\s+outre|sin\s+embargo|además|por\s+lo\s+tanto|est[aeo]s?\b)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
+_LEANS_LATER = re.compile(
+    r"^(?:[\w'’-]+\s+){1,5}?(?:therefore|thus|hence|accordingly|such\s+(?!as\b|that\b)|deshalb|daher|donc|por\s+lo\s+tanto)\b",
+    re.IGNORECASE,
+)
 _SHOWN = re.compile(
     r"^\W*(?:as|see)\s+(?:fig|figure|table|section|chapter|abb)|\b(?:shown|see)\s+(?:above|below)\b", re.I
 )
@@ -53,7 +57,7 @@ _VERBLESS = re.compile(r"^(?:[A-Z][\w.'-]*[,\s]+(?:(?:and|of|the|for|in|on|to|a|
 
 def leans(sentence: Sentence) -> bool:
     """Does it open with something that only the sentence before explains?"""
-    return bool(_LEANS.match(sentence.text))
+    return bool(_LEANS.match(sentence.text) or _LEANS_LATER.match(sentence.text))
 
 
 def quotable(sentence: Sentence) -> bool:

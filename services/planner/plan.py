@@ -13,6 +13,7 @@ A plan of a model, and steps that a goal brings, pass the same checks (`problems
 import re
 from collections.abc import Sequence
 
+from shared.contracts.comparison import comparison, listed, without_source
 from shared.contracts.goals import MAX_STEPS, StepSpec
 from shared.contracts.words import content_words
 
@@ -20,16 +21,6 @@ WRITE_STEP = "write"
 _ASKING = r"(?:how|why|what|when|where|which|who|whose|is|are|does|do|can|should)"
 _AND_ASKING = re.compile(rf"(?:,\s*|\s+)and\s+(?={_ASKING}\b)", re.I)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
-_COMPARE = (
-    re.compile(r"^\s*(?:please\s+)?(?:compare|contrast)\s+(?P<pair>.+)$", re.I),
-    re.compile(r"^\s*how\s+(?:do|does|did)\s+(?P<pair>.+?)\s+(?:differ|compare)\b(?P<rest>.*)$", re.I),
-    re.compile(r"^.*?\bdifferences?\s+between\s+(?P<pair>.+)$", re.I),
-    re.compile(r"^(?P<pair>[^?,]+?\s+(?:vs\.?|versus)\s+[^?]+)$", re.I),
-)
-_ASPECTS = re.compile(r"\s+(?:in terms of|with respect to|with regard to|regarding|concerning|in|on|by|for)\s+", re.I)
-_FROM = re.compile(
-    r",?\s+(?:from|using|based on|according to)\s+(?:these|those|the|my|this)\s+.*$|,?\s+with\s+sources$", re.I
-)
 _LIST_OF = re.compile(
     r"^\s*(?P<verb>explain|describe|define|summari[sz]e|list|what\s+(?:is|are)|tell me about)\s+(?P<items>.+)$", re.I
 )
@@ -103,23 +94,8 @@ def _cut_one(question: str) -> list[str]:
 
 
 def _compared(goal: str) -> list[str]:
-    text = _FROM.sub("", goal.rstrip(" ?.!"))
-    for pattern in _COMPARE:
-        match = pattern.match(text)
-        if match:
-            pair, _, aspects = _split_aspects(match["pair"] + (match.groupdict().get("rest") or ""))
-            subjects = [
-                _without_article(s) for s in re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|with|to|vs\.?|versus)\s+", pair)
-            ]
-            subjects = [s for s in subjects if s]
-            if len(subjects) >= 2:
-                return _comparison(goal, subjects, _items(aspects))
-    return []
-
-
-def _split_aspects(text: str) -> tuple[str, str, str]:
-    found = _ASPECTS.search(text)
-    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
+    found = comparison(goal)
+    return _comparison(goal, list(found.subjects), list(found.aspects)) if found else []
 
 
 def _comparison(goal: str, subjects: list[str], aspects: list[str]) -> list[str]:
@@ -150,19 +126,10 @@ def _with_subject(part: str, first: str) -> str:
 
 
 def _listed(goal: str) -> list[str]:
-    match = _LIST_OF.match(_FROM.sub("", goal.rstrip(" ?.!")))
+    match = _LIST_OF.match(without_source(goal.rstrip(" ?.!")))
     if not match:
         return []
-    items = _items(match["items"])
+    items = listed(match["items"])
     if len(items) < 3 or any(len(item.split()) > 6 for item in items):
         return []
     return [f"{match['verb']} {item}".strip() + ("?" if goal.rstrip().endswith("?") else "") for item in items]
-
-
-def _items(text: str) -> list[str]:
-    parts = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", text.strip(" ,?.!"))
-    return [item for part in parts if (item := _without_article(part))]
-
-
-def _without_article(text: str) -> str:
-    return re.sub(r"^(?:the|a|an)\s+", "", text.strip(" ,"), flags=re.I)

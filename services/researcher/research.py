@@ -9,6 +9,7 @@ from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, 
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs
 from shared.contracts.library import Passage
+from shared.contracts.rows import row_spans
 from shared.contracts.sentences import sentences
 from shared.contracts.steps import RunStep, StepResult
 from shared.contracts.support import best_units
@@ -226,6 +227,9 @@ def _covers(outer: Passage, inner: Passage) -> bool:
 
 def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
     """From each passage the quote that supports the claim alone, or adds words that those before do not have."""
+    for passage in passages:
+        if table := row_spans(claim, passage.text):
+            return [_evidence(passage, span) for span in table]
     words = set(content_words(claim))
     spans = {n: span for n, passage in enumerate(passages) if (span := best_quote(claim, passage.text))}
     covered = {w for n, (start, end) in spans.items() for w in content_words(passages[n].text[start:end])}

@@ -1,19 +1,21 @@
 """From findings to what is asked for each section, and from accepted sentences to a page. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.writer.gate import NOT_STORED, Archive, Claim, Failure
+from services.writer.section import Section
 from shared.contracts.citing import CitedSentence
 from shared.contracts.evidence import Evidence
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs, Purpose
-from shared.contracts.report import Removed
 from shared.contracts.steps import RunStep, StepResult
 from shared.contracts.words import content_words
 
 SECTION_QUOTES = 8
 SECTION_SENTENCES = 8
 SUMMARY_SENTENCES = 4
+SUMMARY_QUOTES = 6
+"""Without a model the summary is the first quote of each section, at most so many."""
 SUMMARY_PASSAGES = 16
 SAID_SENTENCES = 12
 """Accepted sentences shown to the model, so that it does not say them again."""
@@ -34,42 +36,6 @@ class Part:
     evidence: tuple[Evidence, ...] = ()
     verbatim: tuple[CitedSentence, ...] = ()
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class Section:
-    """A finished section. `quoted`: its sentences are the sources' own, because a model's did not stand. `repeats`: all
-    that it could say is said in sections before it."""
-
-    question: str
-    claims: tuple[Claim, ...] = ()
-    quoted: bool = False
-    note: str | None = None
-    repeats: bool = False
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that the report says, before it is numbered and rendered."""
-
-    goal: str
-    sections: tuple[Section, ...] = ()
-    summary: tuple[Claim, ...] = ()
-    not_found: tuple[str, ...] = ()
-    removed: tuple[Removed, ...] = ()
-    engine: str = "extractive"
-    engine_reason: str | None = None
-
-    def shortened(self, sentences: int) -> "Page":
-        """At most so many sentences in a section; the record of removals shrinks with it."""
-        sections = tuple(replace(section, claims=section.claims[:sentences]) for section in self.sections)
-        return replace(
-            self,
-            sections=sections,
-            summary=self.summary[:sentences],
-            removed=self.removed[: 25 * sentences],
-            not_found=self.not_found[: 1 + 13 * sentences],
-        )
 
 
 def parts(results: Iterable[StepResult], archive: Archive) -> tuple[Part, ...]:

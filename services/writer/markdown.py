@@ -4,8 +4,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.writer.draft import SECTION_SENTENCES, Page, Section
+from services.writer.draft import SECTION_SENTENCES
 from services.writer.gate import Claim
+from services.writer.page import Page
+from services.writer.section import Section
+from services.writer.table import Table
 from shared.contracts.evidence import Evidence
 from shared.contracts.report import Citation, Source, WrittenReport
 
@@ -27,7 +30,8 @@ def written(page: Page, evidence: Mapping[str, Evidence]) -> WrittenReport:
 
 
 def _written(page: Page, evidence: Mapping[str, Evidence]) -> WrittenReport:
-    numbers = numbered([page.summary, *(section.claims for section in page.sections)])
+    cells = [cell for row in page.table.rows for cell in row.cells if cell] if page.table else []
+    numbers = numbered([cells, page.summary, *(section.claims for section in page.sections)])
     citations = tuple(_citation(n, evidence[name]) for name, n in numbers.items())
     sources = {c.sha256: Source(sha256=c.sha256, source=c.source, title=c.title) for c in citations}
     return WrittenReport(
@@ -64,6 +68,8 @@ def _markdown(page: Page, numbers: Mapping[str, int], citations: Sequence[Citati
     if page.engine_reason:
         blocks.append(f"engine: {plain(page.engine)} - {_cut(plain(page.engine_reason), 500)}")
     blocks.append(f"# {title(page)}")
+    if page.table:
+        blocks += ["## Comparison", _table(page.table, numbers)]
     if citations:
         blocks += ["## Summary", _text(page.summary, numbers, as_list=page.engine == "extractive")]
     else:
@@ -89,7 +95,7 @@ def figure(page: Page, citations: int, sources: int) -> str:
 
 
 def _section(section: Section, page: Page, numbers: Mapping[str, int]) -> list[str]:
-    if not section.claims and not section.repeats:
+    if not section.claims and (not section.repeats or len(page.sections) == 1):
         return []
     mark = " (quoted)" if section.quoted and section.claims else ""
     blocks = [f"## {_cut(plain(section.question), 200)}{mark}"]
@@ -98,12 +104,26 @@ def _section(section: Section, page: Page, numbers: Mapping[str, int]) -> list[s
     if section.claims:
         blocks.append(_text(section.claims, numbers, as_list=section.quoted or page.engine == "extractive"))
     else:
-        blocks.append("Answered by the sections above; nothing more was found.")
+        blocks.append("Answered above; nothing more was found.")
     return blocks
 
 
+def _table(table: Table, numbers: Mapping[str, int]) -> str:
+    """Every cell cited, or "not stated"."""
+    lines = [["", *table.subjects], ["---"] * (1 + len(table.subjects))]
+    for row in table.rows:
+        shown = [f"{plain(cell.text)} {_marks(cell, numbers)}" if cell else "not stated" for cell in row.cells]
+        lines.append([plain(row.aspect), *shown])
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def _marks(claim: Claim, numbers: Mapping[str, int]) -> str:
+    return "".join(f"[{numbers[name]}]" for name in claim.ids)
+
+
 def _text(claims: Sequence[Claim], numbers: Mapping[str, int], *, as_list: bool) -> str:
-    sentences = [f"{plain(_row(c.text))} {''.join(f'[{numbers[i]}]' for i in c.ids)}" for c in claims]
+    sentences = [f"{plain(_row(c.text))} {_marks(c, numbers)}" for c in claims]
     return "\n".join(f"- {sentence}" for sentence in sentences) if as_list else " ".join(sentences)
 
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from services.writer import draft, gate
-from services.writer.draft import Page, Part, Section
+from services.writer.draft import Part
 from services.writer.gate import Archive, Claim, Failure, Judged
+from services.writer.page import Page
+from services.writer.section import Section
+from services.writer.table import table
 from shared.contracts.citing import CitedSentence, cited_sentences
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.report import Removed
@@ -41,10 +44,13 @@ class Writing:
             sections.append(section)
             self.said += [claim.text for claim in section.claims]
         summary = await self._summary(sections)
+        if self.engine == EXTRACTIVE and len(sections) == 1:
+            sections = [_rest(sections[0], summary)]
         return Page(
             goal=step.goal,
             sections=tuple(sections),
             summary=summary,
+            table=table(step.goal, sections, self.archive),
             removed=tuple(self.removed[:200]),
             engine=self.engine,
             engine_reason=self.engine_reason,
@@ -129,6 +135,8 @@ class Writing:
         if not claims:
             return ()
         self.context.say("summary")
+        if self.engine == EXTRACTIVE:
+            return claims[: max(draft.SUMMARY_SENTENCES, min(len(sections), draft.SUMMARY_QUOTES))]
         answer = await self._ask(draft.summary_request(self.context.step, claims, engine=self.context.step.engine))
         judged = Judged()
         if answer.finish == "stop":
@@ -147,6 +155,12 @@ class Writing:
             raise Rejected(answer.error or f"{request.engine} failed")
         self.answers.append(answer)
         return answer
+
+
+def _rest(section: Section, summary: Sequence[Claim]) -> Section:
+    """The only section without what the summary has said in the same words."""
+    left = tuple(claim for claim in section.claims if claim not in summary)
+    return replace(section, claims=left, repeats=bool(section.claims) and not left)
 
 
 def _no_section(answers: Sequence[Generated]) -> str | None:

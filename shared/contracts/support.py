@@ -15,6 +15,7 @@ from shared.contracts.edits import is_near, turned
 from shared.contracts.meaning import CONVERSE, HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
 from shared.contracts.ordering import swapped
 from shared.contracts.reading import Negation, Reading, coverage, has, plain, read
+from shared.contracts.rows import says_row
 from shared.contracts.sentences import sentences
 from shared.contracts.words import STOP_WORDS, content_words, words
 
@@ -43,7 +44,7 @@ def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
     """
     claim_text = plain(sentence)
     units = [text for quote in quotes for text in _standing(quote)]
-    if _verbatim(claim_text, units, quotes):
+    if _verbatim(claim_text, units, quotes) or says_row(sentence, quotes):
         return Verdict(True)
     claim = read(claim_text)
     if not claim.pool:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.report import Citation, WrittenReport
+from services.cli.bundle import Bundle
+from services.cli.check import check
+from shared.contracts.report import Citation, ReportBundle, WrittenReport
 from tests.quality.corpus import Corpus, corpus
-from tests.quality.desk import Desk
+from tests.quality.desk import KINDS, Desk
 from tests.quality.figures import figures, figures_of
 from tests.quality.gate import judged
 
@@ -60,3 +62,18 @@ def test_the_same_seed_gives_the_same_corpus() -> None:
         n: d for n, d in other.files.items() if not n.endswith(".pdf")
     }
     assert corpus(8).facts != one.facts
+
+
+async def test_a_comparison_opens_with_a_table_and_all_of_it_can_be_checked_by_anybody(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "infra" / "corpus"
+    desk = Desk(tmp_path / "index.db")
+    desk.add({path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in KINDS})
+    goal = "How do RabbitMQ and Kafka differ in delivery, ordering and replay?"
+    written = await desk.report(goal)
+    lines = written.report.splitlines()
+    assert lines.index("## Comparison") < lines.index("## Summary")
+    assert "| Replay - RabbitMQ queue: no (streams: yes) " in written.report.replace("| replay ", "")
+    bundle = Bundle(ReportBundle(goal_id="g", goal=goal, status="done", **dict(written)), desk.texts)
+    checked = check(bundle)
+    assert checked.holds, checked.problems
+    assert sum("Kafka" in sentence.sentence for sentence in checked.sentences) > 5

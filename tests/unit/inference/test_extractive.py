@@ -46,7 +46,7 @@ def ask(question: str, *passages: InputPassage, limit: int = 4) -> list[str]:
         ("When were quorum queues introduced?", "Quorum queues were introduced"),
         ("Why are messages parked?", "Messages are parked because"),
         ("What is a backoff?", "A backoff is the waiting time"),
-        ("What is the default of the delivery limit?", "| delivery limit | 20 |"),
+        ("What is the default of the delivery limit?", "delivery limit - Default: 20;"),
     ],
 )
 def test_the_answer_comes_first(question: str, first: str) -> None:

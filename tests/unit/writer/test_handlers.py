@@ -39,7 +39,7 @@ def test_without_a_model_the_report_is_a_digest_of_verbatim_quotes(mesh, make_re
     assert report.report.startswith("# Evidence digest (no model): How do quorum queues")
     assert report.report.endswith("4 quotes, all found verbatim in 1 source\n")
     assert report.report.count(f"- {lines[0]}") == 2, "once in the summary, once in the first section that has it"
-    assert [(c.call.purpose, c.call.ordinal) for c in mesh.calls] == [("section", 0), ("section", 1), ("summary", 0)]
+    assert [(c.call.purpose, c.call.ordinal) for c in mesh.calls] == [("section", 0), ("section", 1)]
     assert outcome.usage.calls == 0
     assert outcome.engine == "extractive"
 

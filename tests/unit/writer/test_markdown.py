@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from services.writer.draft import Page, Section
 from services.writer.gate import Claim
 from services.writer.markdown import REPORT_BYTES, plain, title, written
+from services.writer.page import Page
+from services.writer.section import Section
 from shared.contracts.report import Removed
 
 
@@ -59,7 +60,7 @@ def test_a_quoted_section_and_one_that_repeats_say_so(evidence):
     sections = (Section("One?", (claim,), quoted=True, note="the model failed"), Section("Two?", repeats=True))
     text = written(page(evidence, sections=sections, summary=(claim,)), by_id(evidence)).report
     assert "## One? (quoted)\n\n*the model failed*\n\n- Quorum" in text
-    assert "## Two?\n\nAnswered by the sections above" in text
+    assert "## Two?\n\nAnswered above; nothing more was found." in text
 
 
 def test_a_report_that_could_support_nothing_says_so_and_cites_nothing():
