@@ -13,7 +13,7 @@ docker    three containers side by side: Warren's watchdog through its socket pr
           "never" and not tried again.
 
 Exit code 1 when a goal is missed: killed, up p50 <= 1.0 s; hanging, handled p50 <= 4 s; and up within a quarter of the
-poller's time. Of `docker pause` the poller learns at its next look (Docker calls such a container unhealthy at once): as
+poller's time. Docker calls a paused container unhealthy at once, so the poller learns of it at its next look: as
 nobody is taken for hung before 2 s of silence, the quarter is no goal there.
 """
 

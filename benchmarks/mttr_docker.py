@@ -103,7 +103,7 @@ class Containers:
         if row.by == WARREN:
             await self._healthy(row.by)
         if row.by == POLLER:  # at any moment of its five seconds
-            await asyncio.sleep(random.uniform(0, POLL_S))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, POLL_S))
         began, wall = time.monotonic(), time.time()
         await asyncio.to_thread(self._hit, row.kind, self._name(row.by))
         answer = await asking.ask(row.by)
