@@ -17,6 +17,8 @@ from services.watchdog.supervision import Status
 from shared.contracts.supervision import ChildDied
 from shared.errors import Retryable
 
+HEARSAY_S = 5.0
+"""A death that another watchdog was there to announce is told again only if it was just before that one fell silent."""
 UNWANTED = {"child_terminated", "start_error"}
 log = structlog.get_logger()
 
@@ -28,7 +30,8 @@ class Announcements:
 
     whereabouts: Callable[[str], Whereabouts]
     post_mortem: PostMortem | None = None
-    _waiting: deque[tuple[ChildDied, float]] = field(default_factory=lambda: deque(maxlen=1000))
+    leads: Callable[[], bool] = lambda: True
+    _waiting: deque[tuple[ChildDied, float, bool]] = field(default_factory=lambda: deque(maxlen=1000))
     _some: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, report: Report, status: Status | None) -> None:
@@ -44,7 +47,7 @@ class Announcements:
             restarts=status.restarts,
             **{**asdict(remains), "held": remains.held},
         )
-        self._waiting.append((event, time.time()))
+        self._waiting.append((event, time.time(), self.leads()))
         self._some.set()
 
     def _worker(self, status: Status) -> str:
@@ -58,7 +61,10 @@ class Announcements:
             await self._some.wait()
             while self._waiting:
                 first = self._waiting[0]
-                event, at = first
+                event, at, ours = first
+                if not ours and time.time() - at > HEARSAY_S:
+                    self._waiting.popleft()
+                    continue
                 if self.post_mortem and not event.last_lines:
                     lines = await self.post_mortem.last_lines(event.instance, until=at)
                     event = event.model_copy(update={"last_lines": lines})

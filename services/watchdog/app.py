@@ -14,6 +14,7 @@ from services.watchdog import process_table, rabbitmq_server
 from services.watchdog.announcements import Announcements
 from services.watchdog.closer_look import look_for
 from services.watchdog.engine import Engine
+from services.watchdog.epoch import Epoch
 from services.watchdog.handlers import Handlers
 from services.watchdog.launches import BROKER, Launches
 from services.watchdog.liveness import Liveness
@@ -66,19 +67,23 @@ def build(settings: Settings) -> Mesh:
     """Reads the tree and prepares the private broker. Raises ConfigurationError."""
     settings = settings.model_copy(update={"home": settings.home.absolute(), "instance": "watchdog-1"})
     tree = _tree(settings)
+    epoch = Epoch(settings.home / "run" / "leaders")
     if settings.mode == "docker":
-        engine, keeper, keeper_pid = _docker_engine(settings), "docker", None
+        engine, keeper, keeper_pid = _docker_engine(settings, epoch), "docker", None
     else:
         settings, tree, launches = _with_broker(settings, tree)
         keeper_pid = os.getppid()
         keeper = process_table.identity(keeper_pid)
         engine = ProcessEngine(settings.home, launches, keeper, settings.keeper_fd)
     post_mortem = PostMortem(engine, settings.home, settings.beats)
-    announcements = Announcements(engine.whereabouts, post_mortem)
+    announcements = Announcements(engine.whereabouts, post_mortem, lambda: epoch.number > 0)
     liveness = Liveness(silence_s=settings.silence.total_seconds())
     vigil = Vigil(engine, liveness, look_for(engine), settings.beats)
-    watch = Watch(Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear, post_mortem.note_memory)
-    return Mesh(settings, watch, lambda: _service(settings, watch, announcements), keeper_pid)
+    watch = Watch(
+        Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear,
+        leads=lambda: epoch.holds() is not None, on_look=post_mortem.note_memory,
+    )  # fmt: skip
+    return Mesh(settings, watch, lambda: _service(settings, watch, announcements), keeper_pid, epoch)
 
 
 def _service(settings: Settings, watch: Watch, announcements: Announcements) -> Service:
@@ -118,7 +123,7 @@ def _with_broker(settings: Settings, tree: Group) -> tuple[Settings, Group, Laun
     return settings, tree, Launches(ROOT, broker.amqp_url, broker)
 
 
-def _docker_engine(settings: Settings) -> Engine:
+def _docker_engine(settings: Settings, epoch: Epoch) -> Engine:
     from services.watchdog.docker_engine import DockerEngine  # late: an extra that process mode does without
 
-    return DockerEngine(settings.docker_host, settings.compose_project)
+    return DockerEngine(settings.docker_host, settings.compose_project, epoch=epoch.holds)

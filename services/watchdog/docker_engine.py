@@ -18,6 +18,7 @@ import structlog
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
+from services.watchdog import container_questions as questions
 from services.watchdog.actions import Started
 from services.watchdog.containers import (
     PROJECT,
@@ -90,27 +91,20 @@ class DockerEngine:
             await self._order(container, "SIGKILL")
 
     async def process_states(self, child_id: str) -> list[str]:
-        """What `ps` says of each process of a container, e.g. `Ss`; none when it does not run. Raises OSError."""
+        """As `container_questions.process_states`; none when it does not run."""
         container = self._containers.get(child_id)
-        if container is None:
-            return []
-        try:
-            found = await self._api.containers.container(container.id).top()
-        except DockerError as error:
-            raise OSError(f"docker top {child_id}: {error.message}") from error
-        return ["T"] if container.paused else [str(row[1]) for row in found["Processes"]]
+        if container is None or container.paused:
+            return ["T"] if container else []
+        return await questions.process_states(self._api, container.id)
 
     async def last_lines(self, child_id: str, *, until: float) -> list[str]:
-        """The last lines that a container said until a moment (seconds since the epoch). Raises OSError."""
+        """As `container_questions.last_lines`."""
         container = self._containers.get(child_id)
-        if container is None:
-            return []
-        target = self._api.containers.container(container.id)
-        try:
-            parts = await target.log(stdout=True, stderr=True, tail=20, until=f"{until:.6f}")
-        except DockerError as error:
-            raise OSError(f"docker logs {child_id}: {error.message}") from error
-        return "".join(parts).splitlines()
+        return await questions.last_lines(self._api, container.id, until=until) if container else []
+
+    async def announce(self, epoch: int) -> None:
+        """As `container_questions.announce`."""
+        await questions.announce(self._api, epoch)
 
     async def next_event(self) -> EngineEvent:
         return await self._events.get()
@@ -155,10 +149,8 @@ class DockerEngine:
         try:
             if what == "start":
                 await target.start()
-            else:  # `kill()` knows no parameter of ours
-                path, params = f"containers/{container.id}/kill", {"signal": what, "epoch": str(epoch)}
-                async with self._api._query(path, method="POST", params=params):
-                    pass
+            else:
+                await questions.send_signal(self._api, container.id, what, epoch=epoch or 0)
         except DockerError as error:
             if error.status not in GONE:
                 raise OSError(f"docker {what} {container.child}: {error.message}") from error

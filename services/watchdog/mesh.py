@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from services.watchdog.epoch import BEAT_S, Epoch
 from services.watchdog.settings import Settings
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.watch import Watch
@@ -35,6 +37,9 @@ class Mesh:
     watch: Watch
     connect: Callable[[], Service]
     keeper_pid: int | None = None
+    epoch: Epoch | None = None
+    _leads: asyncio.Event = field(default_factory=asyncio.Event)
+    _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _orders: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     _service: Service | None = None
 
@@ -42,14 +47,18 @@ class Mesh:
         """The exit code: 0 all down as ordered, 70 the root gave up, 143 left, 1 the keeper died."""
         self._listen()
         self._write_mesh_file()
+        self._begin_to_lead()
         watching = asyncio.create_task(self.watch.run())
         beside = [asyncio.create_task(self._talk()), asyncio.create_task(self._beat())]
+        beside.append(asyncio.create_task(self._lead()))
         try:
             return await self._until_over(watching)
         finally:
             await _end([watching, *beside])
             await self._hang_up()
             await self.watch.engine.close()
+            if self.epoch:
+                self.epoch.resign()
 
     async def _until_over(self, watching: asyncio.Task[None]) -> int:
         while True:
@@ -84,18 +93,54 @@ class Mesh:
 
             loop.add_reader(keeper, gone)
 
-    async def _talk(self) -> None:
-        """The AMQP side: supervision never waits for it."""
-        while True:
-            self._service = self.connect()
+    def _begin_to_lead(self) -> None:
+        """The keeper runs one watchdog at a time; of several containers one leads, the next after its silence."""
+        if self.epoch is None:
+            self._leads.set()
+        elif self.watch.engine.mode == "process":
+            self.epoch.take_over()
+            self._leads.set()
+        elif self.epoch.beat():
+            self._leads.set()
+
+    async def _lead(self) -> None:
+        """Beats as leader, or waits for the leader's silence. Who leads no longer stops talking."""
+        announced = 0
+        while self.epoch:
             try:
-                await self._service.start()
-                if self._service.failed:
-                    await self._service.failed
-            except Exception as error:
-                log.warning("amqp_side_failed", reason=f"{type(error).__name__}: {error}")
+                leads = self.epoch.beat()
+            except OSError as error:  # a full disk: the other watchdog takes over, if there is one
+                log.error("epoch_not_written", reason=str(error))
+                leads = False
+            (self._leads if leads else self._lost).set()
+            (self._lost if leads else self._leads).clear()
+            announce = getattr(self.watch.engine, "announce", None)
+            if leads and announce and announced != self.epoch.number:
+                announced = self.epoch.number
+                await announce(announced)
+            await asyncio.sleep(BEAT_S)
+
+    async def _talk(self) -> None:
+        """The AMQP side of the watchdog that leads: supervision never waits for it."""
+        while True:
+            await self._leads.wait()
+            talking, lost = asyncio.create_task(self._talk_once()), asyncio.create_task(self._lost.wait())
+            try:
+                await asyncio.wait({talking, lost}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _end([talking, lost])
             await self._hang_up()
-            await asyncio.sleep(AGAIN_S)
+            if self._leads.is_set():
+                await asyncio.sleep(AGAIN_S)
+
+    async def _talk_once(self) -> None:
+        self._service = self.connect()
+        try:
+            await self._service.start()
+            if self._service.failed:
+                await self._service.failed
+        except Exception as error:
+            log.warning("amqp_side_failed", reason=f"{type(error).__name__}: {error}")
 
     async def _hang_up(self) -> None:
         service, self._service = self._service, None
@@ -123,7 +168,7 @@ class Mesh:
         return self.settings.home / "mesh.json"
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
     """Cancels until they are gone: a connection attempt can swallow a cancellation that meets its time-out."""
     pending = set(tasks)
     while pending:

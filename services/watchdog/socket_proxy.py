@@ -39,6 +39,8 @@ EPOCH = "epoch"
 """A parameter of ours: the number of the leader that asks. Docker never sees it."""
 _NUMBER, _YES, _NO = re.compile(r"\d{1,12}"), re.compile(r"1|[Tt]rue"), re.compile(r"0|[Ff]alse")
 PARAMETERS = {
+    "/_ping": {EPOCH: _NUMBER},
+    "/version": {},
     "json": {},
     "top": {},
     "logs": {"stdout": _YES, "stderr": _YES, "follow": _NO, "tail": re.compile(r"\d|[1-4]\d|50"), "until": SINCE},
@@ -91,6 +93,8 @@ class Proxy:
     async def _route(self, request: web.BaseRequest, version: str, rest: str) -> web.StreamResponse:
         target = TARGET.fullmatch(rest)
         if request.method == "GET" and rest in ("/_ping", "/version"):
+            _check_parameters(rest, request.query)
+            self.epoch = max(self.epoch, int(request.query.get(EPOCH, "0")))  # a new leader says so
             return await self._pass(request, version + rest, {})
         if request.method == "GET" and rest == "/containers/json":
             return await self._pass(request, version + rest, {"all": "true", "filters": self._filters()})

@@ -7,6 +7,7 @@ Actions for one child are taken in order; those for different children beside ea
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import time
@@ -43,6 +44,7 @@ class Watch:
     keeper: str
     vigil: Vigil | None = None
     on_report: Callable[[Report, Status | None], None] = lambda report, status: None
+    leads: Callable[[], bool] = lambda: True  # asked before each stop and kill; another watchdog does it otherwise
     on_look: Callable[[], None] = lambda: None  # called before each look at the children
     clock: Callable[[], float] = time.monotonic
     down: asyncio.Event = field(default_factory=asyncio.Event)
@@ -133,7 +135,9 @@ class Watch:
         own: dict[str, Any] = {"service": "watchdog", "instance": "watchdog-1", "state": "running"}
         own |= {"container": socket.gethostname()} if self.engine.mode == "docker" else {"pid": os.getpid()}
         own |= {"restarts": self.restarts, "started_at": self.born, "uptime_s": round(time.time() - self.born, 1)}
-        return [*(_row(one, self.engine, beats) for one in statuses), own]
+        rows = [_row(one, self.engine, beats) for one in statuses]
+        listed = own.get("container") is not None and any(row.get("container") == own["container"] for row in rows)
+        return rows if listed else [*rows, own]
 
     # -- inside
 
@@ -209,7 +213,15 @@ class Watch:
             if self._since.get(one.id) == since[one.id]:
                 log.warning("killing", child=one.id, reason=one.reason)
                 self._since[one.id] = self.clock()  # once is enough: the next judgement is not before its time-out
-                self._chain(one.id, self.engine.kill(one.id, why=one.reason))
+                kill = functools.partial(self.engine.kill, why=one.reason)
+                self._chain(one.id, self._as_leader("kill", one.id, kill))
+
+    async def _as_leader(self, what: str, child_id: str, order: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+        """A Docker engine asks by itself: it must know of the stops that it leaves to others."""
+        if self.engine.mode != "docker" and not self.leads():
+            log.warning("not_leading", child=child_id, order=what)
+            return
+        await order(child_id)
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -220,9 +232,9 @@ class Watch:
                     self._since.pop(action.id, None)
                     self._chain(action.id, self._start(action.id))
                 case Stop():
-                    self._chain(action.id, self.engine.stop(action.id))
+                    self._chain(action.id, self._as_leader("stop", action.id, self.engine.stop))
                 case Kill():
-                    self._chain(action.id, self.engine.kill(action.id))
+                    self._chain(action.id, self._as_leader("kill", action.id, self.engine.kill))
         self._save()
         if self._booted and self.supervisor.is_down:
             self.down.set()
@@ -262,7 +274,7 @@ class Watch:
     def _save(self) -> None:
         statuses = self.supervisor.statuses(self.clock())
         seen = [(s.child.id, s.state, s.restarts, s.reason, self.engine.whereabouts(s.child.id)) for s in statuses]
-        if seen == self._saved or not self._booted:
+        if seen == self._saved or not self._booted or not self.leads():
             return
         self._saved = [*seen]
         write_json(self.home / "run" / "children.json", self.rows())

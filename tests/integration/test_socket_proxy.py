@@ -128,6 +128,8 @@ async def test_an_older_leader_can_start_but_not_end_anything(keyhole: Keyhole, 
         assert (await keyhole.call("POST", f"{path}/{call}"))[0] == 403, call
     assert state(engine.ours) == before
     assert (await keyhole.call("POST", f"{path}/restart?t=1&epoch=8"))[0] == 204
+    assert (await keyhole.call("GET", "/_ping?epoch=9"))[0] == 200
+    assert (await keyhole.call("POST", f"{path}/restart?t=1&epoch=8"))[0] == 403, "a new leader has said so"
 
 
 async def test_a_supervised_container_is_stopped_started_killed_and_restarted(keyhole: Keyhole, engine: Docker):

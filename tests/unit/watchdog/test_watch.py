@@ -198,3 +198,31 @@ async def test_a_stop_seen_just_before_the_watchdog_leaves_was_the_machine_going
     await successor.until(lambda: len(successor.engine.running) == 2)
     assert successor.states() == {"memory-1": "held", "researcher-1": "running", "researcher-2": "running"}
     await successor.close()
+
+
+async def test_a_watchdog_that_does_not_lead_restarts_what_crashed_but_ends_nothing(tmp_path: Path):
+    leads = True
+    room = Room(tmp_path, MemoryEngine())
+    room.watch.leads = lambda: leads
+    await room.up()
+    leads = False
+    room.engine.ended("researcher-1", "exit code 1")
+    await room.until(lambda: room.engine.calls == ["start researcher-1"])
+    room.watch.hold("memory")
+    await room.until(lambda: room.states()["memory-1"] == "held")
+    await room.until(lambda: all(chain.done() for chain in room.watch._chains.values()))
+    assert room.engine.calls == ["start researcher-1"]
+    assert "memory-1" in room.engine.running
+    await room.close()
+
+
+async def test_old_hearsay_is_not_announced_by_a_new_leader(monkeypatch: pytest.MonkeyPatch):
+    leads, now = False, 1000.0
+    monkeypatch.setattr("services.watchdog.announcements.time.time", lambda: now)
+    announcements = Announcements(lambda child: Whereabouts(), leads=lambda: leads)
+    status = Status(Child("researcher-1", "researcher"), "starting", 1, 4, "", "researcher")
+    announcements.hear(Report("child_terminated", "researcher-1", "the leader told this long ago"), status)
+    now += 60
+    announcements.hear(Report("child_terminated", "researcher-1", "the leader had died by then"), status)
+    leads = True
+    assert (await announced(announcements)).reason == "the leader had died by then"

@@ -1,0 +1,43 @@
+"""What can be asked about a container beside its state, through the socket proxy."""
+
+from __future__ import annotations
+
+import contextlib
+
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+
+async def process_states(docker: Docker, container: str) -> list[str]:
+    """What `ps` says of each of its processes, e.g. `Ss`. Raises OSError."""
+    try:
+        found = await docker.containers.container(container).top()
+    except DockerError as error:
+        raise OSError(f"docker top: {error.message}") from error
+    return [str(row[1]) for row in found["Processes"]]
+
+
+async def last_lines(docker: Docker, container: str, *, until: float) -> list[str]:
+    """The last lines that it said until a moment (seconds since the epoch). Raises OSError."""
+    try:
+        parts = await docker.containers.container(container).log(
+            stdout=True, stderr=True, tail=20, until=f"{until:.6f}"
+        )
+    except DockerError as error:
+        raise OSError(f"docker logs: {error.message}") from error
+    return "".join(parts).splitlines()
+
+
+async def send_signal(docker: Docker, container: str, signal: str, *, epoch: int) -> None:
+    """In the name of a leader: aiodocker's own `kill()` knows no parameter of ours. Raises DockerError."""
+    params = {"signal": signal, "epoch": str(epoch)}
+    async with docker._query(f"containers/{container}/kill", method="POST", params=params):
+        pass
+
+
+async def announce(docker: Docker, epoch: int) -> None:
+    """Tells the proxy who leads now, so that it refuses whoever led before. A proxy that is away hears it with the
+    next order."""
+    with contextlib.suppress(DockerError, OSError):
+        async with docker._query("_ping", params={"epoch": str(epoch)}, versioned_api=False):
+            pass
