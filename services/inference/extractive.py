@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.inference.questions import Question, ask
-from services.inference.quotable import MAX_CHARACTERS, leans, quotable, quotable_row
+from services.inference.quotable import MAX_CHARACTERS, is_apparatus, leans, quotable, quotable_row
 from shared.contracts.doubt import is_doubted, says_so, taken_back
 from shared.contracts.generation import InputPassage, Inputs
 from shared.contracts.reading import same_word
@@ -76,13 +76,13 @@ def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
     header: Sentence | None = None
     cut = _cut(passage.text)
     wrong = taken_back([unit.text for unit in cut])
-    doubted = is_doubted(passage.heading)
+    doubted, apparatus = is_doubted(passage.heading), is_apparatus(passage.heading)
     for place, unit in enumerate(cut):
         if unit.kind == "heading":
             around = (*content_words(passage.title), *content_words(unit.text))
-            doubted = is_doubted(unit.text)
+            doubted, apparatus = is_doubted(unit.text), is_apparatus(unit.text)
         parts: tuple[Sentence, ...] = ()
-        if wrong[place] or doubted and not says_so(unit.text):
+        if apparatus or wrong[place] or doubted and not says_so(unit.text):
             before = None
             continue
         if unit.kind == "row":

@@ -55,6 +55,20 @@ _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _VERBLESS = re.compile(r"^(?:[A-Z][\w.'-]*[,\s]+(?:(?:and|of|the|for|in|on|to|a|&)\s+)*){4,}[A-Z][\w.'-]*\.?$")
 
 
+_APPARATUS = re.compile(
+    r"^[\W\d]*(?:references|bibliography|works cited|literature(?: cited)?|further reading|see also|acknowledge?ments?|"
+    r"(?:table of )?contents|index|copyright|licen[sc]es?|about the authors?|author information|"
+    r"Literatur(?:verzeichnis)?|Quellen|Inhalt(?:sverzeichnis)?|Danksagung|références|bibliographie|remerciements|sommaire|referencias|"
+    r"bibliografía|agradecimientos|índice)\W*$",
+    re.IGNORECASE,
+)
+
+
+def is_apparatus(heading: str | None) -> bool:
+    """Does this heading stand over references, contents, thanks or a licence rather than over text?"""
+    return bool(heading and _APPARATUS.match(heading))
+
+
 def leans(sentence: Sentence) -> bool:
     """Does it open with something that only the sentence before explains?"""
     return bool(_LEANS.match(sentence.text) or _LEANS_LATER.match(sentence.text))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from services.memory.blocks import Block
 
-EDGE = 2
+EDGE = 3
 """Lines at the top and bottom of a page that may be a running head or foot."""
 PAGE_NUMBER = re.compile(
     r"^(?:page\s+)?[-–—\s]*(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of|von|sur|de)\s*\d{1,4})?[-–—\s]*$", re.I

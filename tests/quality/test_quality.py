@@ -10,8 +10,9 @@ from services.cli.check import check
 from shared.contracts.report import Citation, ReportBundle, WrittenReport
 from tests.quality.corpus import Corpus, corpus
 from tests.quality.desk import KINDS, Desk
-from tests.quality.figures import figures, figures_of
+from tests.quality.figures import figures, figures_of, said, states
 from tests.quality.gate import judged
+from tests.quality.papers import LEANS, NEVER, papers
 
 TODAY = int(datetime.now(UTC).strftime("%Y%m%d"))
 
@@ -77,3 +78,25 @@ async def test_a_comparison_opens_with_a_table_and_all_of_it_can_be_checked_by_a
     checked = check(bundle)
     assert checked.holds, checked.problems
     assert sum("Kafka" in sentence.sentence for sentence in checked.sentences) > 5
+
+
+async def test_of_two_column_papers_nothing_but_their_sentences_is_quoted(tmp_path: Path) -> None:
+    made = papers(TODAY)
+    desk = Desk(tmp_path / "index.db")
+    desk.add({paper.name: paper.data for paper in made})
+    wrong, found = [], 0
+    for paper in made:
+        others = (f"What is the {paper.subject}?", f"What was measured with the {paper.subject} and how was it done?")
+        for question in (paper.question, *others):
+            report = await desk.report(question)
+            texts = [text for text, _ in said(report)]
+            found += question == paper.question and states(report, paper.wanted, source=paper.name)
+            wrong += [text for text in texts if any(mark in text for mark in NEVER)]
+            wrong += [text for before, text in zip(["", *texts], texts, strict=False) if orphan(desk, before, text)]
+    assert wrong == []
+    assert found == len(made)
+
+
+def orphan(desk: Desk, before: str, text: str) -> bool:
+    """A sentence that leans on the one before it in its paper, which does not stand before it here."""
+    return text.startswith(LEANS) and not any(before and f"{before} {text}" in whole for whole in desk.texts.values())
