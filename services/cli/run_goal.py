@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+from services.cli.bottleneck import keep_looking
 from services.cli.bundle import Bundle, as_json, bundle_of_nothing
 from services.cli.check import check
 from services.cli.connection import MeshClient
@@ -100,12 +101,21 @@ class GoalRun:
 
 
 async def watch(follower: Follower, view: View, on_item: Watcher | None = None) -> None:
-    """Shows a goal until it ends."""
-    with view:
-        async for item in follower:
-            view.show(item)
-            if on_item:
-                on_item(item, view)
+    """Shows a goal until it ends, and what holds it up."""
+
+    def tell(found: str | None) -> None:
+        view.tree.bottleneck = found
+
+    looking = asyncio.create_task(keep_looking(follower.client, tell))
+    try:
+        with view:
+            async for item in follower:
+                view.show(item)
+                if on_item:
+                    on_item(item, view)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 async def conclude(client: MeshClient, goal_id: str, folder: Path, *, to_json: bool) -> int:

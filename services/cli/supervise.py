@@ -23,7 +23,8 @@ PATIENCE_S = 3.0
 def ps(*, as_json: AsJson = False, url: Url = None) -> int:
     """List what runs: services, instances, states, restarts; and which engine answers."""
     mesh = locate(url)
-    rows = run_rows(mesh)
+    told: list[str] = []
+    rows = run_rows(mesh, told)
     if as_json:
         print_json(rows)
         return Exit.DONE
@@ -43,6 +44,8 @@ def ps(*, as_json: AsJson = False, url: Url = None) -> int:
     print_table((*headings, "reason"), table, empty="no services")
     for engine in {row["engine"]: None for row in rows if row.get("engine")}:
         print(f"engine: {engine}")
+    for line in told:
+        print(line)
     return Exit.DONE
 
 
@@ -87,15 +90,18 @@ def scale(service: str, replicas: int, /, *, as_json: AsJson = False, url: Url =
     return _order("scale", service, as_json=as_json, url=url, replicas=replicas)
 
 
-def run_rows(mesh: Mesh) -> list[dict[str, Any]]:
-    """The rows of `ps`: from the watchdog, else from its notes, else from Compose. Raises NoMesh."""
+def run_rows(mesh: Mesh, told: list[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of `ps`: from the watchdog, else from its notes, else from Compose. Raises NoMesh.
+
+    `told`: gets the bottleneck, if there is one.
+    """
     rows: list[dict[str, Any]] = []
 
     async def work() -> int:
         from services.cli.connection import connected
 
         async with connected(mesh=mesh) as client:
-            rows.extend(await asked(client))
+            rows.extend(await asked(client, told))
         return Exit.DONE
 
     try:
@@ -109,8 +115,9 @@ def run_rows(mesh: Mesh) -> list[dict[str, Any]]:
         return fallback
 
 
-async def asked(client: MeshClient) -> list[dict[str, Any]]:
-    """The watchdog's answer, with what inference says of its engine."""
+async def asked(client: MeshClient, told: list[str] | None = None) -> list[dict[str, Any]]:
+    """The watchdog's answer, with what inference says of its engine, and (into `told`) of what waits for it."""
+    from services.cli.bottleneck import bottleneck
     from shared.contracts.generation import DescribeEngine, EngineDescribed
     from shared.contracts.supervision import ChildrenListed, ListChildren
 
@@ -122,6 +129,9 @@ async def asked(client: MeshClient) -> list[dict[str, Any]]:
             engine = await client.ask(DescribeEngine(), EngineDescribed, deadline_s=PATIENCE_S)
         except (NoReply, RequestFailed):
             return rows
+        found = bottleneck(engine)
+        if found and told is not None:
+            told.append(found)
         for row in inference:
             row["engine"] = engine.engine + (f" - {engine.reason}" if engine.reason else "")
     return rows

@@ -55,6 +55,8 @@ class GoalTree:
     reason: str | None = None
     since: datetime | None = None
     steps: dict[str, StepLine] = field(default_factory=dict)
+    bottleneck: str | None = None
+    """What holds it up, as of the last look."""
 
     def apply(self, event: GoalEvent) -> None:
         """Takes in one stored event."""
@@ -109,7 +111,7 @@ class GoalTree:
         """What is going on right now, in one line."""
         running = [step for step in self.steps.values() if step.state == "running"]
         said = [f"{label(s.id)}: {s.text or 'working'}" for s in running][:3]
-        return "; ".join([self.head(now), *said])
+        return "; ".join([self.head(now), *said, *([self.bottleneck] if self.bottleneck else [])])
 
     def lines(self, now: datetime) -> list[str]:
         """The tree, one step a line."""

@@ -107,6 +107,8 @@ class LiveView:
             root.add(Text(f"engine: {one_line(self.tree.engine, 200)}", style="dim"))
         for step, line in zip(self.tree.steps.values(), self.tree.lines(now), strict=True):
             root.add(Text(line, style=_STYLES.get(step.state, ""), overflow="ellipsis", no_wrap=True))
+        if self.tree.bottleneck and not over:
+            root.add(Text(self.tree.bottleneck, style="yellow"))
         return root
 
     def __enter__(self) -> LiveView:
