@@ -7,18 +7,17 @@ RunStep ── redelivered? ── claim ── granted ──> work ── done
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
 
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.goals import StepProgress
-from shared.contracts.message import MAX_BODY_BYTES, Command, Event, Reply
-from shared.contracts.report import WrittenReport
+from shared.contracts.message import MAX_BODY_BYTES, Command, Event
 from shared.contracts.steps import (
     AgentAnnounced,
     ClaimStep,
@@ -26,9 +25,7 @@ from shared.contracts.steps import (
     RunStep,
     StepClaimed,
     StepFinished,
-    StepResult,
     StepsStopped,
-    StepUsage,
 )
 from shared.crashpoints import reached
 from shared.errors import Cancelled, Deferred, Rejected, RequestFailed, WarrenError
@@ -36,72 +33,19 @@ from shared.messaging.envelope import REASON, RETRIED, Envelope
 from shared.messaging.ids import derived_id
 from shared.messaging.topology import agent_queue
 from shared.runtime.spending import Spending
+from shared.runtime.step_run import ReplyT, StepContext, StepOutcome, StepRun, Work, failed, let_go
 
 if TYPE_CHECKING:
     from shared.runtime.service import Service
 
+__all__ = ["Agent", "StepContext", "StepOutcome", "Work"]
 BEAT_S = 2.0
 """A sign of life at least this often while working."""
 HELD_S = 2.0
 """When to ask again for a step that another worker holds: if that one died, its lease ends long before its time."""
-LET_GO_S = 5.0
-"""How long cancelled work may take to clean up before its message is settled without it."""
 STOPS_KEPT = 1000
 """The last goals that were stopped: their steps may still wait in our queue."""
-ReplyT = TypeVar("ReplyT", bound=Reply)
 log = structlog.get_logger()
-
-
-class Ask(Protocol):
-    """A request in the name of the step. Raises RequestFailed when it is refused, NoReply after the deadline."""
-
-    async def __call__(self, command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT: ...
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """What work gets: the step (its fence and deadline as granted), a way to ask others, and to say what goes on."""
-
-    step: RunStep
-    worker: str
-    ask: Ask
-    say: Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class StepOutcome:
-    """What work gives back. `engine`: what the result was thought with; `report`, and why it was that engine: from a
-    write step only. `usage`: of work that pays for calls itself; what it asks of inference is counted anyway."""
-
-    result: StepResult
-    report: WrittenReport | None = None
-    usage: StepUsage = field(default_factory=StepUsage)
-    engine: str | None = None
-    engine_reason: str | None = None
-
-
-Work = Callable[[StepContext], Awaitable[StepOutcome]]
-"""May run twice for the same step (a worker died before its ack); only a result with the valid fence counts."""
-
-
-@dataclass
-class _Run:
-    """A step in hand. `text` is what the next sign of life will say; `changed`: it should be said now."""
-
-    step: RunStep
-    spending: Spending
-    text: str = "starting"
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    stopped: str | None = None
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def say(self, text: str) -> None:
-        self.text = text[:300]
-        self.changed.set()
-
-    def stop(self, reason: str) -> None:
-        self.stopped = reason
-        self.stopping.set()
 
 
 @dataclass
@@ -118,7 +62,7 @@ class Agent:
     line: str = ""
     lease: timedelta = timedelta(seconds=30)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _by_goal: dict[str, list[_Run]] = field(default_factory=dict, init=False)
+    _by_goal: dict[str, list[StepRun]] = field(default_factory=dict, init=False)
     _stopped: dict[str, int | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -146,9 +90,12 @@ class Agent:
     async def on_run_step(self, message: RunStep, envelope: Envelope) -> None:
         """Runs twice when this worker dies before the ack; the fence makes one of the two results count."""
         reached("step_received")
-        must_claim = _must_claim(envelope) or self._was_stopped(message)
-        step = await self._claimed(message, envelope) if must_claim else message
-        run = _Run(step, Spending(step))
+        self._one_at_a_time(message)
+        step = message
+        if _must_claim(envelope) or self._was_stopped(message):
+            step = await self._claimed(message, envelope)
+            self._one_at_a_time(step)  # another delivery of it may have been claimed and begun meanwhile
+        run = StepRun(step, Spending(step))
         runs = self._by_goal.setdefault(step.goal_id, [])
         runs.append(run)
         try:
@@ -160,6 +107,19 @@ class Agent:
             runs.remove(run)
             if not runs:
                 self._by_goal.pop(step.goal_id, None)
+
+    def _one_at_a_time(self, step: RunStep) -> None:
+        """A broker whose consumer time-out is over delivers a step again while we are still at it. It is not begun
+        twice: it comes back until the one in hand has ended. A newer lease ends the one in hand: its result would be
+        refused. Raises Deferred.
+        """
+        for run in self._by_goal.get(step.goal_id, []):
+            if (run.step.run, run.step.step, run.step.epoch) != (step.run, step.step, step.epoch):
+                continue
+            if step.fence > run.step.fence:
+                run.stop("it was given out anew")
+            else:
+                raise Deferred("this worker is at it already", delay_s=HELD_S)
 
     def _was_stopped(self, step: RunStep) -> bool:
         """Whether the planner has said so; it may have been begun again since, so the planner is asked."""
@@ -175,7 +135,7 @@ class Agent:
             raise Deferred(claimed.reason or "another worker holds the lease", delay_s=HELD_S)
         return step.model_copy(update={"fence": claimed.fence, "deadline_at": claimed.deadline_at or step.deadline_at})
 
-    async def _outcome(self, run: _Run, envelope: Envelope) -> StepOutcome:
+    async def _outcome(self, run: StepRun, envelope: Envelope) -> StepOutcome:
         step, left = run.step, None
         if step.deadline_at is not None:
             left = (step.deadline_at - self.clock()).total_seconds()
@@ -187,14 +147,14 @@ class Agent:
         try:
             done, _ = await asyncio.wait({task, stop}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _let_go(task, pulse, stop)
+            await let_go(task, pulse, stop)
         if run.stopped is not None:
             raise Cancelled(run.stopped)
         if task not in done:
             return failed(step, f"its deadline passed while it was at: {run.text}")
         return task.result()
 
-    async def _worked(self, run: _Run, envelope: Envelope) -> StepOutcome:
+    async def _worked(self, run: StepRun, envelope: Envelope) -> StepOutcome:
         async def ask(command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT:
             if isinstance(command, Generate):
                 refusal = run.spending.refusal(command)
@@ -212,7 +172,7 @@ class Agent:
             log.warning("step_failed", reason=error.reason, goal_id=run.step.goal_id, step=run.step.step)
             return failed(run.step, error.reason)
 
-    async def _pulse(self, run: _Run, envelope: Envelope) -> None:
+    async def _pulse(self, run: StepRun, envelope: Envelope) -> None:
         """Renew the lease and show signs of life until cancelled. A broker that is away must not stop the work."""
         loop, third = asyncio.get_running_loop(), self.lease.total_seconds() / 3
         renewed = loop.time() - third  # at once: the planner learns who works on it
@@ -229,7 +189,7 @@ class Agent:
             except Exception as error:
                 log.warning("pulse_not_published", reason=str(error), goal_id=run.step.goal_id)
 
-    def _progress(self, run: _Run) -> StepProgress:
+    def _progress(self, run: StepRun) -> StepProgress:
         return StepProgress(goal_id=run.step.goal_id, step=run.step.step, worker=self.service.instance, text=run.text)
 
     def _renewal(self, step: RunStep) -> RenewStep:
@@ -237,7 +197,7 @@ class Agent:
             goal_id=step.goal_id, run=step.run, step=step.step, fence=step.fence, worker=self.service.instance
         )
 
-    async def _finish(self, run: _Run, outcome: StepOutcome, envelope: Envelope) -> None:
+    async def _finish(self, run: StepRun, outcome: StepOutcome, envelope: Envelope) -> None:
         step, finished = run.step, self._finished(run, outcome)
         size = len(finished.encode())
         if size > MAX_BODY_BYTES:
@@ -246,7 +206,7 @@ class Agent:
         message_id = derived_id(step.goal_id, step.run, step.step, step.fence, finished.name)
         await self._publish(finished, subject=step.goal_id, cause=envelope, message_id=message_id)
 
-    def _finished(self, run: _Run, outcome: StepOutcome) -> StepFinished:
+    def _finished(self, run: StepRun, outcome: StepOutcome) -> StepFinished:
         step, spending = run.step, run.spending
         return StepFinished(
             goal_id=step.goal_id,
@@ -269,26 +229,7 @@ class Agent:
         await self.service.publisher.publish(event, subject=subject, cause=cause, message_id=message_id or str(uuid4()))
 
 
-def failed(step: RunStep, reason: str) -> StepOutcome:
-    """A step that can never succeed, and why."""
-    result = StepResult(step=step.step, question=step.question, status="failed", reason=reason[:2000])
-    return StepOutcome(result)
-
-
 def _must_claim(envelope: Envelope) -> bool:
     """Only an untouched first delivery may use the fence that it carries: its lease was made for it."""
     again = REASON in envelope.headers or RETRIED in envelope.headers
     return envelope.redelivered or envelope.suspect or envelope.attempt > 1 or again
-
-
-async def _let_go(*tasks: "asyncio.Task[object]") -> None:
-    """Cancels until they end: Python 3.11's `wait_for` swallows a cancellation that meets its result."""
-    loop, pending = asyncio.get_running_loop(), set(tasks)
-    last = loop.time() + LET_GO_S
-    while pending and loop.time() < last:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.exception()  # seen: asyncio need not complain that nobody looked

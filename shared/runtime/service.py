@@ -98,6 +98,7 @@ class Service:
         self._heard: dict[type[Event], Handler] = {}
         self._background: list[Background] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()
         self._in_hand = 0
         self.hands = Hands()
         self._stopping = False
@@ -202,6 +203,9 @@ class Service:
         *,
         limit_s: float = HANDLER_S,
     ) -> Callable[[IncomingMessage], Awaitable[None]]:
+        """In a task of its own: the library cancels its tasks when their channel breaks, and what is in hand goes on.
+        An inbox or a lease makes that once, although the broker delivers the message again."""
+
         async def counted(message: IncomingMessage) -> None:
             self._in_hand += 1
             what = message.type or message.routing_key or ""
@@ -215,7 +219,13 @@ class Service:
                 self._in_hand -= 1
                 self.hands.put_down(number)
 
-        return counted
+        async def on_its_own(message: IncomingMessage) -> None:
+            task = asyncio.create_task(counted(message))
+            self._deliveries.add(task)
+            task.add_done_callback(self._deliveries.discard)
+            await asyncio.shield(task)
+
+        return on_its_own
 
     async def _on_own(self, message: IncomingMessage) -> None:
         if await self.requests.on_reply(message):
@@ -253,9 +263,10 @@ class Service:
         if self._database and hasattr(self._database, "relay"):
             await self._database.relay.drain(grace_s)
         self._stopping = True
-        for task in list(self._tasks):
+        tasks = [*self._tasks, *self._deliveries]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.link.close()
         if self._database:
             await self._database.close()

@@ -260,6 +260,47 @@ async def test_a_stop_of_older_epochs_leaves_the_newer_work_alone():
     assert len(service.of(StepFinished)) == 1
 
 
+async def test_a_step_that_comes_again_while_it_is_in_hand_is_not_begun_twice():
+    service, started, finish = FakeService(), asyncio.Queue(), asyncio.Event()
+
+    async def work(context: StepContext) -> StepOutcome:
+        started.put_nowait(context.step.fence)
+        await finish.wait()
+        return await done(context)
+
+    researcher = agent(service, work)
+    running = asyncio.create_task(researcher.on_run_step(STEP, Envelope()))
+    async with asyncio.timeout(DEADLINE_S):
+        assert await started.get() == 7
+        with pytest.raises(Deferred, match="at it already"):
+            await researcher.on_run_step(STEP, Envelope(redelivered=True))
+        assert service.asked == [], "a claim would take the lease from the one in hand"
+        finish.set()
+        await running
+    assert [finished.fence for finished in service.of(StepFinished)] == [7]
+
+
+async def test_a_step_that_was_given_out_anew_ends_the_older_one_in_hand():
+    service, started, finish = FakeService(), asyncio.Queue(), asyncio.Event()
+
+    async def work(context: StepContext) -> StepOutcome:
+        started.put_nowait(context.step.fence)
+        await finish.wait()
+        return await done(context)
+
+    researcher = agent(service, work)
+    older = asyncio.create_task(researcher.on_run_step(STEP, Envelope()))
+    async with asyncio.timeout(DEADLINE_S):
+        assert await started.get() == 7
+        newer = asyncio.create_task(researcher.on_run_step(STEP.model_copy(update={"fence": 8}), Envelope()))
+        assert await started.get() == 8
+        with pytest.raises(Cancelled, match="given out anew"):
+            await older
+        finish.set()
+        await newer
+    assert [finished.fence for finished in service.of(StepFinished)] == [8]
+
+
 async def test_model_calls_are_counted_bounded_and_refused_by_the_steps_part_of_the_budget():
     key = CallKey(goal_id="g1", step="1", purpose="research")
     paid = Generated(call=key, finish="stop", engine="ollama/m", usage=Usage(tokens_in=60, tokens_out=40))
