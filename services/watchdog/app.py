@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from services.watchdog import process_table, rabbitmq_server
 from services.watchdog.announcements import Announcements
+from services.watchdog.autoscaler import Autoscaler, messages_in_hand
 from services.watchdog.closer_look import look_for
 from services.watchdog.engine import Engine
 from services.watchdog.epoch import Epoch
@@ -83,12 +84,13 @@ def build(settings: Settings) -> Mesh:
         Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear,
         leads=lambda: epoch.holds() is not None, on_look=post_mortem.note_memory,
     )  # fmt: skip
-    return Mesh(settings, watch, lambda: _service(settings, watch, announcements), keeper_pid, epoch)
+    autoscaler = Autoscaler(watch, messages_in_hand(engine, settings.home, settings.beats))
+    return Mesh(settings, watch, lambda: _service(settings, watch, announcements, autoscaler), keeper_pid, epoch)
 
 
-def _service(settings: Settings, watch: Watch, announcements: Announcements) -> Service:
+def _service(settings: Settings, watch: Watch, announcements: Announcements, autoscaler: Autoscaler) -> Service:
     service = Service("watchdog", settings)
-    handlers = Handlers(watch)
+    handlers = Handlers(watch, autoscaler.ordered)
     service.subscribe(WATCHDOG, ListChildren, handlers.on_list_children)
     service.subscribe(WATCHDOG, StopService, handlers.on_stop_service)
     service.subscribe(WATCHDOG, ReleaseService, handlers.on_release_service)
@@ -99,6 +101,7 @@ def _service(settings: Settings, watch: Watch, announcements: Announcements) -> 
         await service.publisher.publish(event, subject=event.instance)
 
     service.background(lambda: announcements.run(publish))
+    service.background(lambda: autoscaler.run(service.link.waiting))
     return service
 
 

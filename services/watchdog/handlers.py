@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -25,7 +26,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Handlers:
+    """`ordered` hears what people want of a service: from then on nothing else decides about it."""
+
     watch: Watch
+    ordered: Callable[[str, str], None] = lambda order, name: None
 
     async def on_list_children(self, message: ListChildren, envelope: Envelope) -> ChildrenListed:
         rows = self.watch.rows()
@@ -54,6 +58,7 @@ class Handlers:
             reason = "a service has at least one instance; stop it instead"
             return Refused(error="rejected", reason=reason, field="replicas", hint=f"warren stop {message.service}")
         try:
+            self.ordered("scale", message.service)
             self.watch.scale(message.service, message.replicas)
         except NotFound as error:
             return self._unknown(error)
@@ -63,6 +68,7 @@ class Handlers:
     def _ordered(self, order: str, name: str, envelope: Envelope) -> Done | Refused:
         try:
             count = len(self.watch.named(name))
+            self.ordered(order, name)
             (self.watch.hold if order == "stop" else self.watch.release)(name)
         except NotFound as error:
             return self._unknown(error)

@@ -49,6 +49,18 @@ class AutoShutdown(StrEnum):
 
 
 @dataclass(frozen=True)
+class Autoscale:
+    """How many replicas of a service there are: at once more when each has more than `queued` messages waiting or in
+    hand, up to `most`; fewer, down to `least`, after `cool_down_s` without need, and only such as have nothing in
+    hand."""
+
+    least: int = 1
+    most: int = 1
+    queued: int = 2
+    cool_down_s: float = 30.0
+
+
+@dataclass(frozen=True)
 class Child:
     """One process or container. `shutdown_s`: time between SIGTERM and SIGKILL; 0 = brutal kill, None = for ever."""
 
@@ -60,6 +72,7 @@ class Child:
     significant: bool = False
     command: tuple[str, ...] = ()  # empty: the service of that name
     only: str | None = None  # "process" or "docker": the other mode leaves this child out
+    autoscale: Autoscale | None = None
 
 
 @dataclass(frozen=True)

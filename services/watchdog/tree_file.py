@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from services.watchdog.tree import AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy, replica
+from services.watchdog.tree import Autoscale, AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy, replica
 
 Path = tuple[str | int, ...]
 T = TypeVar("T", bound=StrEnum)
@@ -104,7 +104,8 @@ class _Reader:
                 yield child
 
     def _replicas(self, row: Mapping[str, Any], at: Path, service: str) -> list[Child]:
-        known = {"service", "replicas", "restart", "shutdown_ms", "start_timeout_s", "significant", "only", "command"}
+        known = {"service", "replicas", "restart", "shutdown_ms", "start_timeout_s", "significant", "only", "command",
+                 "autoscale"}  # fmt: skip
         self._known(row, known, at)
         read = _Fields(self, row, at)
         only = row.get("only")
@@ -119,8 +120,20 @@ class _Reader:
             significant=read.boolean("significant", default=False),
             command=read.words("command"),
             only=only,
+            autoscale=self._autoscale(row["autoscale"], (*at, "autoscale")) if "autoscale" in row else None,
         )
         return [replica(child, number) for number in range(1, read.integer("replicas", 1, least=1) + 1)]
+
+    def _autoscale(self, table: Any, path: Path) -> Autoscale:
+        if not isinstance(table, dict):
+            raise self.error(path, "must be a table: { min = 1, max = 4, queued = 2, cool_down_s = 30 }")
+        self._known(table, {"min", "max", "queued", "cool_down_s"}, path)
+        read = _Fields(self, table, path)
+        least = read.integer("min", 1, least=1)
+        most = read.integer("max", least, least=least)
+        return Autoscale(
+            least, most, read.integer("queued", 2, least=1), float(read.integer("cool_down_s", 30, least=1))
+        )
 
     def _known(self, table: Mapping[str, Any], known: set[str], path: Path) -> None:
         for key in table:

@@ -97,6 +97,10 @@ class Watch:
         for child in children[replicas:]:
             self._perform(self.supervisor.forget(child.id, self.clock()))
 
+    def retire(self, child_id: str) -> None:
+        """Stops one child and drops it from the tree. Raises NotFound."""
+        self._perform(self.supervisor.forget(child_id, self.clock()))
+
     def shut_down(self) -> None:
         """Stops everything in reverse order; `down` is set when it is done. A second call changes nothing."""
         self._perform(self.supervisor.shutdown(self.clock()))

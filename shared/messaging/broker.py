@@ -180,6 +180,11 @@ class Link:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
 
+    async def waiting(self, queue: str) -> int:
+        """How many messages of a queue nobody has taken yet. The queue must exist."""
+        declared = await self._broker.declare_queue(RabbitQueue(queue, declare=False, robust=False))
+        return (await declared.declare()).message_count or 0
+
     async def stop_consuming(self) -> None:
         """No new deliveries; those in hand go on."""
         for subscriber in self._broker.subscribers:
