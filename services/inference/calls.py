@@ -265,6 +265,6 @@ class Calls:
             self.wake()
 
     async def _purge(self) -> None:
-        async with self.database.unit() as unit:
+        async with self.database.unit(long=True) as unit:
             await self.ledger.purge(unit.connection, self.clock() - self.kept)
         await self.database.purge()

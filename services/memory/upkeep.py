@@ -40,7 +40,7 @@ class Upkeep:
 
     async def run_once(self) -> None:
         now = self.clock().timestamp()
-        async with self.database.unit() as unit:
+        async with self.database.unit(long=True) as unit:
             await self.transfers.purge(
                 unit.connection,
                 before=now - self.settings.chunks_kept.total_seconds(),
@@ -48,7 +48,7 @@ class Upkeep:
             )
         gone = 1
         while gone:  # in portions: a commit that drops ten thousand texts would hold up everybody else's
-            async with self.database.unit() as unit:
+            async with self.database.unit(long=True) as unit:
                 gone = await self.library.purge(
                     unit.connection, before=now - self.settings.unused_texts_kept.total_seconds()
                 )

@@ -86,7 +86,7 @@ async def _tick(service: Service, handlers: Handlers, settings: Settings) -> Non
 async def _purge(service: Service, settings: Settings, clock: Callable[[], datetime]) -> None:
     while True:
         await service.database.purge()
-        async with service.database.unit() as unit:
+        async with service.database.unit(long=True) as unit:
             await Goals(unit.connection).purge(clock() - settings.goals_kept)
         await asyncio.sleep(PURGE_S)
 

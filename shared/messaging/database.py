@@ -28,6 +28,7 @@ from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id
 from shared.messaging.outbox import Relay, Stored, Tables
 from shared.messaging.publish import Stamp, reply_to_request
+from shared.messaging.sqlite import off_the_loop
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -153,13 +154,17 @@ class Database:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def unit(self, envelope: Envelope | None = None) -> AsyncIterator[Unit]:
-        """A transaction of a background task. Committed at the end of the block, rolled back when it raises."""
+    async def unit(self, envelope: Envelope | None = None, *, long: bool = False) -> AsyncIterator[Unit]:
+        """A transaction of a background task. Committed at the end of the block, rolled back when it raises.
+
+        `long`: its statements may take more than a few milliseconds (they delete thousands of rows, say).
+        """
         cause = envelope or Envelope(message_id=derived_id("unit", self.stamp.instance, id(self), _tick()))
         async with self._write_lock():
             async with self.engine.begin() as connection:
                 unit = Unit(connection, cause, self.stamp)
-                yield unit
+                async with off_the_loop(connection) if long and self.is_sqlite else contextlib.nullcontext():
+                    yield unit
                 stored = await self._store(connection, unit.outgoing)
             self._committed([(unit, stored)])
 
@@ -260,8 +265,8 @@ class Database:
 
     async def purge(self) -> None:
         """Forgets message ids that no copy can carry any more."""
-        async with self._write_lock(), self.engine.begin() as connection:
-            await outbox.purge_inbox(connection, self.messaging, datetime.now(UTC))
+        async with self.unit(long=True) as unit:
+            await outbox.purge_inbox(unit.connection, self.messaging, datetime.now(UTC))
 
     async def close(self) -> None:
         await self.engine.dispose()

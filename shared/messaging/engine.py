@@ -1,5 +1,6 @@
 """Database engines, and what their errors mean."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from sqlalchemy import event
@@ -8,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.errors import Deferred, Rejected, Retryable, WarrenError
 from shared.messaging.asyncio_engine import AsyncEngine, create_async_engine
+from shared.messaging.sqlite import Connection
 
 
 def make_engine(url: URL, *, schema: str) -> AsyncEngine:
@@ -16,23 +18,25 @@ def make_engine(url: URL, *, schema: str) -> AsyncEngine:
         return create_async_engine(
             url, pool_size=5, pool_pre_ping=True, connect_args={"server_settings": {"search_path": schema}}
         )
-    engine = create_async_engine(url, pool_size=3)
+    engine = create_async_engine(url, pool_size=3, connect_args={"async_creator_fn": _connected})
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
-        # The driver would begin transactions by guessing, and guess wrong before a savepoint: we begin them ourselves.
-        connection.isolation_level = None
         cursor = connection.cursor()
         # FULL: a commit survives a power cut, not only a crash of the process; the input is acked after it.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine.sync_engine, "begin")  # the driver does not
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _connected(path: str, **_: Any) -> Awaitable[Connection]:
+    return Connection(path).open()
 
 
 def is_outage(error: Exception) -> bool:

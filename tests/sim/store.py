@@ -144,6 +144,9 @@ class SimConnection:
         await point("execute")
         return self._connection.execute(statement, parameters)
 
+    async def get_raw_connection(self) -> Any:
+        return self._connection.connection
+
     async def run_sync(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(self._connection, *args)
 

@@ -1,0 +1,154 @@
+"""SQLite under SQLAlchemy's asyncio engine: statements run where they are called, a commit waits in a thread.
+
+A statement of ours takes some ten microseconds; the way to a thread and back, which aiosqlite goes four times for each,
+takes ten times as long, and up to five milliseconds while the loop is busy (so long a thread waits for the
+interpreter). What waits for the disk or a lock, many rows at once and what is said to be long go to the connection's
+own thread, one after another.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from shared.messaging.asyncio_engine import AsyncConnection
+
+T = TypeVar("T")
+BUSY_S = 5.0
+"""How long a lock that somebody else holds is waited for."""
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY)
+
+
+class Connection:
+    """What SQLAlchemy's dialect uses of an aiosqlite connection. `long`: all statements go to the thread."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._connection = path, None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._under_way = 0
+        self.long = False
+
+    _connection: sqlite3.Connection | None
+
+    async def open(self) -> "Connection":
+        # No isolation level: the driver would begin transactions by guessing, and guess wrong before a savepoint.
+        # No time-out: it would wait on the loop.
+        self._connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+        return self
+
+    async def run(self, work: Callable[..., T], *arguments: Any, long: bool = False) -> T:
+        """Here, or in the thread; there also what meets a lock, or what a cancelled caller no longer waits for."""
+        if not (long or self.long or self._under_way):
+            try:
+                return work(*arguments)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode not in _BUSY:
+                    raise
+        self._under_way += 1
+        future = asyncio.get_running_loop().run_in_executor(self._thread, _patiently, work, arguments)
+        future.add_done_callback(self._done)
+        return await asyncio.shield(future)  # cancelled or not: it is done before what comes next
+
+    def _done(self, future: "asyncio.Future[Any]") -> None:
+        self._under_way -= 1
+        if not future.cancelled():
+            future.exception()  # seen, even if nobody waits any more
+
+    @property
+    def opened(self) -> sqlite3.Connection:
+        """Raises the error that SQLAlchemy takes for a lost connection."""
+        if self._connection is None:
+            raise ValueError("no active connection")
+        return self._connection
+
+    def cursor(self) -> "Cursor":
+        return Cursor(self)
+
+    async def commit(self) -> None:
+        await self.run(self.opened.commit, long=True)
+
+    async def rollback(self) -> None:
+        await self.run(self.opened.rollback)
+
+    async def create_function(self, *arguments: Any, **named: Any) -> None:
+        self.opened.create_function(*arguments, **named)
+
+    async def close(self) -> None:
+        """The last connection of a file writes its log back: that may be long."""
+        if self._connection is not None:
+            await self.run(self._connection.close, long=True)
+        self.stop()
+
+    def stop(self) -> None:
+        self._connection = None
+        self._thread.shutdown(wait=False)
+
+
+class Cursor:
+    """A statement and its rows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._cursor = connection.opened.cursor()
+        self._rows: list[Any] = []
+
+    async def __aenter__(self) -> "Cursor":
+        return self
+
+    @property
+    def description(self) -> Any:
+        return self._cursor.description
+
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
+    @property
+    def lastrowid(self) -> int | None:
+        return self._cursor.lastrowid
+
+    async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        await self._connection.run(self._execute, statement, parameters)
+
+    def _execute(self, statement: str, parameters: Sequence[Any]) -> None:
+        self._cursor.execute(statement, parameters)
+        self._rows = self._cursor.fetchall() if self._cursor.description else []
+
+    async def executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+        await self._connection.run(self._cursor.executemany, statement, parameters, long=True)
+
+    async def fetchall(self) -> list[Any]:
+        rows, self._rows = self._rows, []
+        return rows
+
+    async def close(self) -> None:
+        await self._connection.run(self._cursor.close)
+
+
+def _patiently(work: Callable[..., T], arguments: Sequence[Any]) -> T:
+    """In the thread: a lock is waited for, `BUSY_S` seconds at most."""
+    last = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return work(*arguments)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _BUSY or time.monotonic() > last:
+                raise
+        time.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def off_the_loop(connection: AsyncConnection) -> AsyncIterator[None]:
+    """What is done with this connection meanwhile may take long (deleting thousands of rows): it goes to the thread."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, Connection):
+        yield
+        return
+    driver.long = True
+    try:
+        yield
+    finally:
+        driver.long = False
