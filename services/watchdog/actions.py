@@ -58,7 +58,7 @@ class Kill:
 class Report:
     """Something for the log and the event: OTP's reports and ours.
 
-    Kinds: child_terminated, start_error, shutdown, quarantined, held, released, gave_up.
+    Kinds: child_terminated, start_error, shutdown, quarantined, held, released, gave_up, reloaded.
     """
 
     kind: str

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.watchdog.actions import Ending, Exited, Kill, Report, Start, Stop
+from services.watchdog.actions import Ending, Exited, Report
 from services.watchdog.intensity import Intensity, Quarantine
-from services.watchdog.states import Desk, Life, Phase, Slot, Step, Why, last_reason
-from services.watchdog.tree import AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy
+from services.watchdog.states import Desk, Failure, Life, Phase, Slot, Step, Why, last_reason
+from services.watchdog.stepping import Steps
+from services.watchdog.tree import AutoShutdown, Child, Group, OnExhausted, Restart, Strategy
 
 
-class GroupRun:
+class GroupRun(Steps):
     """The state of one group. The owner calls `start` and `stop`, and passes on what its children report."""
 
     def __init__(self, spec: Group, desk: Desk, *, parent: GroupRun | None = None) -> None:
-        self.spec = spec
-        self.desk = desk
+        super().__init__(spec, desk)
         self.parent = parent
-        self.phase = Phase.DOWN
         self.why = Why.ORDERED
         self.intensity = Intensity(spec.max_restarts, spec.period_s)
         self.quarantine = Quarantine()
-        self.todo: deque[Step] = deque()
+        self.last_failure: Failure | None = None
         self.mail: deque[tuple[Slot, Exited]] = deque()
         self.awaited = False  # the parent waits to hear how our start went
+        self.leaving = False  # a letter about our end is on its way
         self.restored = False  # a predecessor's budget goes on at the next start
         runs = [GroupRun(one, desk, parent=self) if isinstance(one, Group) else None for one in spec.children]
         self.slots = [Slot(one, run) for one, run in zip(spec.children, runs, strict=True)]
@@ -45,13 +45,14 @@ class GroupRun:
         if not self.restored:
             self.intensity.clear()
         self.restored = False
+        self._take_back()
         self.todo = deque(Step(slot, stop=False, again=again) for slot in self.slots)
         self.advance()
 
     def stop(self, why: Why = Why.ORDERED) -> None:
         """Stops the children from right to left, one at a time; afterwards the parent hears of it."""
         if self.phase is Phase.DOWN:
-            self.desk.post(self._tell_exited)
+            self._leave()
             return
         self.phase, self.why = Phase.STOPPING, why
         self.quarantine.retry_at = None
@@ -95,7 +96,38 @@ class GroupRun:
         slot.retired = slot.held = True
         self._begin_stop(slot)
         if slot.life is Life.DOWN:
-            self.slots.remove(slot)
+            self._drop(slot)
+        self.advance()
+
+    def terminate(self, slot: Slot) -> None:
+        """OTP's `terminate_child`: down until somebody starts it, or its siblings' restart does."""
+        slot.failed = slot.wanted = False
+        self._begin_stop(slot)
+        self._drop_if_temporary(slot)
+        self.advance()
+
+    def begin(self, slot: Slot) -> None:
+        """Starts a child that is down; not counted."""
+        if slot.life is Life.DOWN:
+            self._begin_start(slot, again=False)
+
+    def run_anew(self, slot: Slot) -> None:
+        """Stops a child and starts it again with what its specification says now; not counted."""
+        if slot.life in (Life.STARTING, Life.RUNNING) and not slot.held:
+            self._begin_stop(slot)
+            slot.wanted = True
+
+    def take_up(self, slots: list[Slot]) -> None:
+        """Starts children that a new tree brought, in order; a failed start counts like any other."""
+        fresh = [slot for slot in slots if slot.life is Life.DOWN and not slot.held]
+        if self.phase is not Phase.UP or not fresh:
+            return
+        if self.spec.strategy is Strategy.ONE_FOR_ONE:
+            for slot in fresh:
+                self._begin_start(slot, again=False)
+            return
+        self.phase = Phase.RESTARTING
+        self.todo = deque(Step(slot, stop=False) for slot in fresh)
         self.advance()
 
     # -- what children report
@@ -119,7 +151,7 @@ class GroupRun:
             slot.held, slot.stopped_at = True, self.desk.now
             self._report("held", slot, "stopped by you")
         if slot.retired:
-            self.slots.remove(slot)
+            self._drop(slot)
             self.advance()
         elif was is Life.STOPPING or self.phase is Phase.STOPPING or slot.held:
             self._expected(slot)
@@ -132,33 +164,41 @@ class GroupRun:
         else:
             self._ended(slot, event)
 
+    def _drop_if_temporary(self, slot: Slot) -> None:
+        kept = slot.held or slot.wanted or self.phase is Phase.STOPPING
+        if slot.spec.restart is Restart.TEMPORARY and slot.life is Life.DOWN and not kept:
+            self._drop(slot)
+
     def _expected(self, slot: Slot) -> None:
         slot.reason = "stopped by you" if slot.held else slot.reason
         if slot.wanted and self.phase is Phase.UP and not slot.held:
             slot.wanted = False
             self._begin_start(slot, again=False)
+        self._drop_if_temporary(slot)
         self.advance()
 
     def _ended(self, slot: Slot, event: Exited) -> None:
-        slot.reason = event.reason
-        self._report("child_terminated", slot, event.reason)
-        restart = slot.spec.restart
+        slot.reason, restart = event.reason, slot.spec.restart
+        if restart is Restart.PERMANENT or event.ending is Ending.ABNORMAL:
+            self._failed("child_terminated", slot, event.reason)
         if restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and event.ending is Ending.ABNORMAL):
             self._restart(slot)
             return
         if restart is Restart.TEMPORARY:
-            self.slots.remove(slot)
+            self._drop(slot)
         if slot.spec.significant and self._auto_shutdown(slot):
             self.stop(Why.AUTO)
 
     def _auto_shutdown(self, ended: Slot) -> bool:
         if self.spec.auto_shutdown is AutoShutdown.ALL_SIGNIFICANT:
-            return not any(s.spec.significant and s.life is not Life.DOWN for s in self.slots if s is not ended)
+            return not any(
+                s.spec.significant and (s.failed or s.life is not Life.DOWN) for s in self.slots if s is not ended
+            )
         return self.spec.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT
 
     def _start_failed(self, slot: Slot, reason: str) -> None:
         slot.reason = reason
-        self._report("start_error", slot, reason)
+        self._failed("start_error", slot, reason)
         if self.phase is Phase.STARTING and self.spec.on_exhausted is OnExhausted.ESCALATE:
             self.stop(Why.START_FAILED)  # OTP: no retry at boot
             return
@@ -199,59 +239,7 @@ class GroupRun:
             return list(self.slots)
         return self.slots[self.slots.index(slot) :] if self.spec.strategy is Strategy.REST_FOR_ONE else [slot]
 
-    # -- one step after another
-
-    def advance(self) -> None:
-        """Takes the steps that can be taken now; the next call comes when the child in hand has reported."""
-        if self.phase not in (Phase.STARTING, Phase.RESTARTING, Phase.STOPPING):
-            return
-        while self.todo:
-            step = self.todo[0]
-            if not (self._stopped(step) if step.stop else self._up(step)):
-                return
-            self.todo.popleft()
-        if not any(slot.failed for slot in self.slots) or self.phase is Phase.STOPPING:
-            self._finished()
-
-    def _stopped(self, step: Step) -> bool:
-        slot = step.slot
-        self._begin_stop(slot)
-        if slot.life is not Life.DOWN:
-            return False
-        if self.phase is Phase.RESTARTING and slot.spec.restart is Restart.TEMPORARY:
-            self.slots.remove(slot)
-        return True
-
-    def _up(self, step: Step) -> bool:
-        slot = step.slot
-        if slot.held or slot not in self.slots:
-            return True
-        if slot.life is Life.DOWN:
-            self._begin_start(slot, again=step.again)
-        together = self.phase is Phase.STARTING and self.spec.boot is Boot.TOGETHER
-        return slot.life is Life.RUNNING or (together and slot.life is Life.STARTING)
-
-    def _begin_start(self, slot: Slot, *, again: bool) -> None:
-        slot.life, slot.failed = Life.STARTING, False
-        slot.restarts += again
-        if slot.run:
-            slot.run.start(again=again)
-        else:
-            self.desk.actions.append(Start(slot.spec.id, again=again))
-
-    def _begin_stop(self, slot: Slot) -> None:
-        if slot.life not in (Life.STARTING, Life.RUNNING):
-            return
-        slot.life, slot.failed = Life.STOPPING, False
-        if isinstance(slot.spec, Group):
-            if slot.run:
-                slot.run.stop()
-        elif slot.spec.shutdown_s == 0:
-            self.desk.actions.append(Kill(slot.spec.id))
-        else:
-            within = slot.spec.shutdown_s
-            slot.kill_at = None if within is None else self.desk.now + within
-            self.desk.actions.append(Stop(slot.spec.id, within))
+    # -- when all steps are taken
 
     def _finished(self) -> None:
         if self.phase is Phase.STOPPING:
@@ -276,7 +264,13 @@ class GroupRun:
             self._tell_started()
             return
         self.phase = Phase.DOWN
-        self.desk.post(self._tell_exited)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Told once: the parent may order a stop while our own end is already on its way."""
+        if not self.leaving:
+            self.leaving = True
+            self.desk.post(self._tell_exited)
 
     def _tell_started(self) -> None:
         if self.awaited and self.parent:
@@ -285,6 +279,7 @@ class GroupRun:
             self.desk.post(lambda: parent.started(slot))
 
     def _tell_exited(self) -> None:
+        self.leaving = False
         if self.parent:
             reason = last_reason(self.slots) if self.why is Why.START_FAILED else f"shutdown: {self.why}"
             self.parent.exited(self.parent.slot_of(self), Exited(self.spec.id, reason, Ending.SHUTDOWN))
@@ -297,3 +292,7 @@ class GroupRun:
 
     def _report(self, kind: str, slot: Slot, reason: str = "") -> None:
         self.desk.actions.append(Report(kind, slot.spec.id, reason))
+
+    def _failed(self, kind: str, slot: Slot, reason: str) -> None:
+        self.last_failure = Failure(slot.spec.id, reason, self.desk.now)
+        self._report(kind, slot, reason)

@@ -68,10 +68,20 @@ class Slot:
     stopped_at: float | None = None  # when somebody stopped it from outside; None if held by an order to us
     restarts: int = 0
     kill_at: float | None = None
+    again: bool = False  # its last start was a restart
     reason: str = ""
     failed: bool = False  # its last start failed and waits to be tried again
     wanted: bool = False  # released while it was still stopping
     retired: bool = False  # forgotten as soon as it is down
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Which child of a group failed last, why, and when (monotonic seconds)."""
+
+    id: str
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True)

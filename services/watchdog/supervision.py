@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.watchdog.actions import Action, Event, Exited, Kill, Started
+from services.watchdog.actions import Action, Event, Exited, Kill, Report, Started
+from services.watchdog.graft import Changes, graft, settled
 from services.watchdog.group import GroupRun
 from services.watchdog.states import Desk, Life, Phase, Slot, Why
 from services.watchdog.tree import Child, Group, OnExhausted
@@ -43,32 +44,34 @@ class Supervisor:
     def __init__(self, tree: Group) -> None:
         self._desk = Desk()
         self._root = GroupRun(tree, self._desk)
+        self._next: tuple[Group, frozenset[str] | None] | None = None
+        self.changes = Changes()  # of the last reload
 
     # -- orders
 
     def boot(self, now: float) -> list[Action]:
         """Starts everything that is not running yet (children reported `Started` before are adopted)."""
-        return self._do(now, lambda: self._root.start(awaited=False))
+        return self.do(now, lambda: self._root.start(awaited=False))
 
     def shutdown(self, now: float) -> list[Action]:
         """Stops everything, last started first."""
-        return self._do(now, self._root.stop)
+        return self.do(now, self._root.stop)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What follows from a child's start or end. Unknown children are ignored: they were forgotten."""
         for group, slot in self._leaves():
             if slot.spec.id == event.id:
-                return self._do(now, lambda: _deliver(group, slot, event))  # noqa: B023 - called at once
+                return self.do(now, lambda: _deliver(group, slot, event))  # noqa: B023 - called at once
         return []
 
     def tick(self, now: float) -> list[Action]:
         """Time passed: children that had time enough to stop are killed, quarantined groups are tried again."""
-        return self._do(now, self._due)
+        return self.do(now, self._due)
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
         times = [slot.kill_at for _, slot in self._leaves() if slot.kill_at is not None]
-        times += [run.quarantine.retry_at for run in self._groups() if run.quarantine.retry_at is not None]
+        times += [run.quarantine.retry_at for run in self.groups() if run.quarantine.retry_at is not None]
         return min(times, default=None)
 
     def hold(self, name: str, now: float) -> list[Action]:
@@ -81,17 +84,33 @@ class Supervisor:
 
     def add(self, child: Child, now: float) -> list[Action]:
         """One more replica, in the group where its service already is and like its siblings. Raises `NotFound`."""
-        for group in self._groups():
+        for group in self.groups():
             for sibling in group.spec.children:
                 if isinstance(sibling, Child) and sibling.service == child.service:
-                    return self._do(now, lambda: group.add(replace(sibling, id=child.id)))  # noqa: B023 - called at once
+                    return self.do(now, lambda: group.add(replace(sibling, id=child.id)))  # noqa: B023 - called at once
         raise NotFound(f"no service {child.service!r} in the tree")
 
     def forget(self, child_id: str, now: float) -> list[Action]:
         """Stops a child and drops it from the tree. Raises `NotFound`."""
         return self._each(child_id, now, lambda group, slot: group.forget(slot))
 
+    def reload(self, tree: Group, now: float, *, containers: frozenset[str] | None = None) -> list[Action]:
+        """Puts another tree in the place of this one, as `graft` does: at once, or (`reloads` is True until then) when
+        no group is in the middle of a start, a restart or a stop."""
+        self._next = (tree, containers)
+        return self.do(now, lambda: None)
+
     # -- what there is to know
+
+    @property
+    def reloads(self) -> bool:
+        """A new tree waits until it can be applied."""
+        return self._next is not None
+
+    @property
+    def root(self) -> GroupRun:
+        """The top of the tree, to look at."""
+        return self._root
 
     @property
     def gave_up(self) -> bool:
@@ -124,7 +143,7 @@ class Supervisor:
                          for _, s in self._leaves()},
             "groups": {g.spec.id: {"stamps": g.intensity.stamps, "quarantined": g.phase is Phase.QUARANTINED,
                                    "wait_s": g.quarantine.wait_s, "retry_at": g.quarantine.retry_at}
-                       for g in self._groups()},
+                       for g in self.groups()},
         }  # fmt: skip
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -133,7 +152,7 @@ class Supervisor:
             kept = snapshot.get("children", {}).get(slot.spec.id, {})
             slot.held, slot.restarts = bool(kept.get("held")), int(kept.get("restarts", 0))
             slot.reason = str(kept.get("reason", ""))
-        for group in self._groups():
+        for group in self.groups():
             kept = snapshot.get("groups", {}).get(group.spec.id, {})
             group.restored = True
             group.intensity.stamps = [int(stamp) for stamp in kept.get("stamps", [])]
@@ -143,13 +162,23 @@ class Supervisor:
 
     # -- inside
 
-    def _do(self, now: float, order: Callable[[], None]) -> list[Action]:
+    def do(self, now: float, order: Callable[[], None]) -> list[Action]:
+        """Carries out an order at `now` and what follows from it; returns the actions."""
         self._desk.now = now
         order()
-        while self._desk.letters:
-            self._desk.letters.popleft()()
+        self._read_letters()
+        if self._next and settled(self._root):
+            (tree, containers), self._next = self._next, None
+            self.changes = graft(self._root, tree, containers=containers)
+            reason = "; ".join(self.changes.lines()) or "nothing has changed"
+            self._desk.actions.append(Report("reloaded", tree.id, reason))
+            self._read_letters()
         actions, self._desk.actions = self._desk.actions, []
         return actions
+
+    def _read_letters(self) -> None:
+        while self._desk.letters:
+            self._desk.letters.popleft()()
 
     def _each(self, name: str, now: float, order: Callable[[GroupRun, Slot], None]) -> list[Action]:
         named = [(g, s) for g, s in self._leaves() if name in (s.spec.id, getattr(s.spec, "service", None))]
@@ -160,7 +189,7 @@ class Supervisor:
             for group, slot in named:
                 order(group, slot)
 
-        return self._do(now, all_of_them)
+        return self.do(now, all_of_them)
 
     def _due(self) -> None:
         now = self._desk.now
@@ -168,18 +197,19 @@ class Supervisor:
             if slot.kill_at is not None and slot.kill_at <= now and slot.life is Life.STOPPING:
                 slot.kill_at = None
                 self._desk.actions.append(Kill(slot.spec.id))
-        for run in self._groups():
+        for run in self.groups():
             retry_at = run.quarantine.retry_at
             if run.phase is Phase.QUARANTINED and retry_at is not None and retry_at <= now:
                 run.quarantine.leave(now, by_person=False)
                 run.start(again=True, awaited=False)
 
-    def _groups(self, run: GroupRun | None = None) -> Iterator[GroupRun]:
+    def groups(self, run: GroupRun | None = None) -> Iterator[GroupRun]:
+        """Every supervisor of the tree, from the top, in start order."""
         run = run or self._root
         yield run
         for slot in run.slots:
             if slot.run:
-                yield from self._groups(slot.run)
+                yield from self.groups(slot.run)
 
     def _leaves(self, run: GroupRun | None = None) -> Iterator[tuple[GroupRun, Slot]]:
         run = run or self._root

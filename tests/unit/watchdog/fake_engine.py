@@ -40,6 +40,12 @@ class FakeEngine:
         event = Exited(child, "SIGTERM", Ending.SHUTDOWN, by_person=True)
         self.perform(self.supervisor.handle(event, self.now))
 
+    def order(self, actions: list[Action]) -> list[str]:
+        """Carries out what a control call returned; the calls that this led to."""
+        before = len(self.calls)
+        self.perform(actions)
+        return self.calls[before:]
+
     def ready(self, child: str) -> None:
         self.running.add(child)
         self.perform(self.supervisor.handle(Started(child), self.now))

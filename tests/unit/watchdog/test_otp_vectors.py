@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.watchdog.actions import Exited, Started
 from services.watchdog.tree import AutoShutdown, Boot, Group, Restart, Strategy
 from tests.unit.watchdog.fake_engine import FakeEngine, child, mesh
 
@@ -125,6 +126,8 @@ def test_tv12_a_failure_at_boot_stops_in_reverse_those_already_started():
     engine.perform(engine.supervisor.boot(engine.now))
     assert engine.calls == ["start planner", "start researcher", "start writer", "stop researcher", "stop planner"]
     assert engine.supervisor.gave_up
+    assert engine.reports[-1].reason == "start_failed: exit code 1"
+    assert all(status.restarts == 0 for status in engine.supervisor.statuses(engine.now)), "no retry at boot"
 
 
 def test_tv13_a_child_that_ignores_sigterm_is_killed_when_its_time_is_over():
@@ -154,6 +157,8 @@ def test_tv14_a_nested_group_that_trips_is_restarted_as_one_and_counted_once():
     engine.crash("a", at=101)
     assert engine.calls == ["start a", "stop b", "start a", "start b"]
     assert engine.running == {"a", "b", "c"}
+    left = {run.spec.id: run.intensity.left(engine.now) for run in engine.supervisor.groups()}
+    assert left == {"root": 0, "inner": 1}, "one incident for the parent, and the inner group begins afresh"
     assert not engine.supervisor.gave_up
     engine.crash("a", at=102)
     engine.crash("a", at=103)
@@ -193,3 +198,78 @@ def test_a_child_that_dies_while_its_siblings_restart_is_handled_afterwards():
     engine.ready("writer")
     assert engine.calls[:5] == ["start memory", "stop memory", "stop writer", "stop researcher", "start planner"]
     assert len(engine.running) == 4
+
+
+def test_tv11_a_nested_group_that_fails_to_start_counts_each_time_in_its_parent():
+    inner = Group("inner", (child("a"), child("b")), max_restarts=0)
+    engine = FakeEngine(Group("root", (child("c"), inner), max_restarts=2, period_s=60)).boot()
+    engine.broken.add("b")
+    engine.crash("a")
+    assert engine.calls.count("start b") == 2, "a trip and two failed starts of the group are three incidents"
+    assert engine.supervisor.gave_up
+    assert not engine.running
+
+
+def test_tv14_a_group_that_starts_afresh_has_its_temporary_children_again():
+    inner = Group("inner", (child("a"), child("job", Restart.TEMPORARY)), max_restarts=0)
+    engine = FakeEngine(Group("root", (inner,))).boot()
+    engine.crash("job")
+    assert engine.children() == ["a"]
+    engine.crash("a")
+    assert engine.calls == ["start a", "start job"]
+    assert engine.children() == ["a", "job"]
+
+
+@pytest.mark.parametrize(
+    ("auto", "after_one", "after_both"),
+    [
+        (AutoShutdown.ANY_SIGNIFICANT, ["stop b", "stop j2"], []),
+        (AutoShutdown.ALL_SIGNIFICANT, [], ["stop b"]),
+        (AutoShutdown.NEVER, [], []),
+    ],
+)
+def test_tv15_any_and_all_significant_children(auto, after_one, after_both):
+    significant = auto is not AutoShutdown.NEVER
+    jobs = [replace(child(name, Restart.TRANSIENT), significant=significant) for name in ("j1", "j2")]
+    engine = FakeEngine(Group("g", (*jobs, child("b")), auto_shutdown=auto)).boot()
+    engine.crash("j1", code=0)
+    assert engine.calls == after_one
+    engine.calls.clear()
+    if not after_one:
+        engine.crash("j2", code=0)
+        assert engine.calls == after_both
+    assert engine.supervisor.is_down is significant
+
+
+def test_tv15_an_end_that_a_person_ordered_is_not_one_by_itself():
+    job = replace(child("job", Restart.TRANSIENT), significant=True)
+    engine = FakeEngine(Group("g", (child("a"), job), auto_shutdown=AutoShutdown.ANY_SIGNIFICANT)).boot()
+    engine.hold("job")
+    assert engine.calls == ["stop job"]
+    assert engine.running == {"a"}
+
+
+def test_tv15_an_auto_shutdown_is_an_exit_that_a_permanent_parent_heals_and_a_transient_one_accepts():
+    job = replace(child("job", Restart.TRANSIENT), significant=True)
+
+    def ends(restart: Restart) -> list[str]:
+        inner = Group("inner", (job,), auto_shutdown=AutoShutdown.ANY_SIGNIFICANT, restart=restart)
+        engine = FakeEngine(Group("root", (inner, child("a")))).boot()
+        engine.crash("job", code=0)
+        return engine.calls
+
+    assert ends(Restart.PERMANENT) == ["start job"]
+    assert ends(Restart.TRANSIENT) == []
+
+
+def test_tv16_a_new_watchdog_adopts_without_a_restart_and_restarts_once_what_died_meanwhile():
+    new = FakeEngine(mesh(Strategy.ONE_FOR_ONE))
+    names = ("planner", "researcher", "writer", "memory")
+    new.running = {"planner", "writer", "memory"}
+    for name in names:
+        new.perform(new.supervisor.handle(Started(name), new.now))
+    new.perform(new.supervisor.boot(new.now))
+    assert new.calls == [], "zero restarts for what runs"
+    new.perform(new.supervisor.handle(Exited("researcher", "ended while no watchdog was looking"), new.now))
+    assert new.calls == ["start researcher"]
+    assert [status.restarts for status in new.supervisor.statuses(new.now)] == [0, 1, 0, 0]
