@@ -24,7 +24,7 @@ from services.watchdog.beat_file import read_beat
 from services.watchdog.engine import Adopted, EngineEvent, Whereabouts
 from services.watchdog.liveness import Beat
 from services.watchdog.state_file import read_json, write_json
-from services.watchdog.tree import Child
+from services.watchdog.tree import Child, replica
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 
@@ -71,10 +71,12 @@ class ProcessEngine:
     async def adopt(self, children: Sequence[Child]) -> Adopted:
         """Takes over what a dead watchdog of the same keeper left running; ends what another keeper left."""
         known = {child.id: child for child in children}
+        siblings = {child.service: child for child in children}
+        extra: list[Child] = []
         record = read_json(self.home / "run" / "processes.json")
         ours = record.get("children", {}) if record.get("keeper") == self.keeper else {}
         for found in table.scan(self.home):
-            child = known.get(found.instance) if found.keeper == self.keeper else None
+            child = _child_of(found.instance, known, siblings) if found.keeper == self.keeper else None
             launch = await asyncio.to_thread(self.launch, child) if child else None
             noted = ours.get(found.instance, {})
             same = launch is not None and (_is(found, noted) or found.argv == tuple(launch.argv))
@@ -82,11 +84,14 @@ class ProcessEngine:
                 with contextlib.suppress(ProcessLookupError):  # ended just now: it died meanwhile
                     running = self._watch(child, (found.pid, found.start), since=found.since)
                     running.beats, running.after = launch.ready is None, launch.after
+                    extra += [child] if child.id not in known else []
             else:
                 await asyncio.to_thread(table.end_group, found.pid, found.start)
         died = {name: "ended while no watchdog was looking" for name in ours if name not in self._running}
         self._record()
-        return Adopted(frozenset(self._running), {name: why for name, why in died.items() if name in known})
+        died = {name: why for name, why in died.items() if _child_of(name, known, siblings)}
+        extra += [child for name in died if name not in known and (child := _child_of(name, known, siblings))]
+        return Adopted(frozenset(self._running), died, extra=extra)
 
     async def start(self, child: Child) -> None:
         """Starts the process in a session of its own, its output appended to `logs/<instance>.log`."""
@@ -201,6 +206,14 @@ class ProcessEngine:
     def _record(self) -> None:
         children = {name: {"pid": r.pid, "start": r.start, "since": r.since} for name, r in self._running.items()}
         write_json(self.home / "run" / "processes.json", {"keeper": self.keeper, "children": children})
+
+
+def _child_of(name: str, known: Mapping[str, Child], siblings: Mapping[str, Child]) -> Child | None:
+    """The child of the tree of this name, or one more replica: a predecessor had scaled out."""
+    service, _, number = name.rpartition("-")
+    sibling = siblings.get(service)
+    more = replica(sibling, int(number)) if sibling and number.isdigit() else None
+    return known.get(name) or more
 
 
 def _is(found: table.Found, noted: Mapping[str, Any]) -> bool:
