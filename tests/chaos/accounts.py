@@ -101,7 +101,7 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def passed(figures: Mapping[str, Any]) -> bool:
-    return not (figures["lost"] or figures["duplicated"] or figures["stuck"])
+    return not (figures["lost"] or figures["duplicated"] or figures["stuck"] or figures["calls_paid_twice"])
 
 
 def table(figures: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from tests.chaos.target import Victim, run_command
+from tests.chaos.sockets import run_command
+from tests.chaos.target import Victim
 
 SERVICES = ("planner", "memory", "inference", "researcher", "writer", "rabbitmq", "postgres", "watchdog")
 
@@ -45,6 +46,10 @@ class DockerMesh:
     def running(self, service: str) -> list[Victim]:
         """A container keeps its id when it is started again, and its host name is the first 12 characters of it."""
         return [Victim(service, name, ident, f"{service}-{ident[:12]}") for ident, name in self._ids.get(service, [])]
+
+    async def can_cut(self) -> bool:
+        """Not from here: the sockets are in the containers' own network namespaces."""
+        return False
 
     async def hit(self, victim: Victim, kind: str) -> None:
         try:

@@ -42,10 +42,11 @@ def mark_of(number: int) -> str:
 
 @dataclass
 class Ledger:
-    """Written to `path` as it happens, and kept in memory by message id."""
+    """Written to `path` as it happens, and kept in memory by message id. `open`: published and not answered."""
 
     path: Path
     entries: dict[str, Entry] = field(default_factory=dict)
+    open: int = 0
 
     def __post_init__(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,7 @@ class Ledger:
 
     def published(self, number: int, message_id: str, goal_id: str) -> None:
         self.entries[message_id] = Entry(number, message_id, goal_id, time.time())
+        self.open += 1
         self._write("published", message_id=message_id, goal_id=goal_id, number=number)
 
     def confirmed(self, message_id: str) -> None:
@@ -67,6 +69,7 @@ class Ledger:
             status = "unreadable"
         answer = Answer(message_id, hashlib.sha256(body).hexdigest(), status, time.time())
         if asked in self.entries:
+            self.open -= not self.entries[asked].answers
             self.entries[asked].answers.append(answer)
         self._write("answered", message_id=asked, status=status, digest=answer.digest, known=asked in self.entries)
 

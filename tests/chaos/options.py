@@ -11,7 +11,8 @@ from pathlib import Path
 class Options:
     """`spacing_s`: mean seconds between two kills. `seconds`: the run publishes and kills no longer than this.
 
-    `rate`: goals published a second. `calm_s`: how long the mesh may take to end all goals after the last kill.
+    `rate`: goals published a second, unless `open` of them wait for their answer already.
+    `calm_s`: how long the mesh may take to end all goals after the last kill.
     """
 
     kills: int = 30
@@ -22,6 +23,7 @@ class Options:
     out: Path = Path("build/chaos")
     spacing_s: float = 4.0
     rate: float = 2.0
+    open: int = 200
     seconds: float = 6 * 3600.0
     calm_s: float = 600.0
     latency_s: float = 0.3
@@ -40,6 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--out", type=Path, default=default.out, help="folder for what is written (%(default)s)")
     parser.add_argument("--spacing-s", type=float, default=default.spacing_s, help="mean time between two kills")
     parser.add_argument("--rate", type=float, default=default.rate, help="goals a second (%(default)s)")
+    parser.add_argument("--open", type=_count, default=default.open, help="goals open at once (%(default)s)")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="publish and kill no longer than this")
     parser.add_argument("--calm-s", type=float, default=default.calm_s, help="wait so long for the last goals")
     parser.add_argument("--latency-s", type=float, default=default.latency_s, help="of a model call (%(default)s)")

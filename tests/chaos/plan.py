@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-KILL, FREEZE, HANG = "kill", "freeze", "hang"
-"""SIGKILL; SIGSTOP and SIGCONT after a moment; SIGSTOP until the watchdog kills what hangs."""
+KILL, FREEZE, HANG, CUT = "kill", "freeze", "hang", "cut"
+"""SIGKILL; SIGSTOP and SIGCONT after a moment; SIGSTOP until the watchdog kills what hangs; its TCP connections to the
+broker are torn down (of the broker itself: everybody's)."""
 BUDGET, PERIOD_S = 4, 62.0
 """The shipped tree allows 5 restarts in 60 s; one is left for a start that fails."""
 FREEZE_S = (1.0, 4.0)
@@ -14,6 +15,10 @@ STORM_HITS = 6
 """In a storm, deaths of one service in a row: one more than its budget."""
 NEVER_HANG = {"broker", "rabbitmq", "postgres", "watchdog"}
 """Nobody watches their heartbeat, so nobody would kill them: they are frozen for a moment instead."""
+
+
+NEVER_CUT = {"postgres"}
+"""Has no connection to the broker."""
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Plan:
     seed: int
     services: tuple[str, ...]
     storm: bool = False
+    cuts: bool = False
     _spent: dict[str, deque[float]] = field(default_factory=dict)
     _turns: list[str] = field(default_factory=list)
     _in_a_row: list[str] = field(default_factory=list)
@@ -60,9 +66,12 @@ class Plan:
         return self._turn(able) if able else None
 
     def kind(self, service: str) -> str:
-        """Three in four are killed outright."""
-        if self.storm or self.chance.random() < 0.75:
+        """Two in three are killed outright; `cuts`: one in six loses its connections."""
+        chance = self.chance.random()
+        if self.storm or chance < 2 / 3:
             return KILL
+        if self.cuts and chance < 5 / 6 and service not in NEVER_CUT:
+            return CUT
         return FREEZE if service in NEVER_HANG or self.chance.random() < 0.5 else HANG
 
     def leave(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.chaos.plan import FREEZE, KILL, Fault, Plan
+from tests.chaos.plan import CUT, FREEZE, KILL, Fault, Plan
 from tests.chaos.seen import Seen
 from tests.chaos.target import Target, Victim
 from tests.chaos.wire import Wire
@@ -75,7 +75,7 @@ class Striker:
         except OSError:
             return False
         self.faults.append(fault)
-        if kind != FREEZE:
+        if kind not in (FREEZE, CUT):
             self.plan.spend(victim.service, fault.at)
         task = asyncio.create_task(self._recovery(fault, victim, freeze_s=freeze_s))
         self._recoveries.add(task)

@@ -1,6 +1,5 @@
 """The mesh under attack, as processes in a home of its own: started, looked at and hit from outside."""
 
-import asyncio
 import json
 import os
 import signal
@@ -8,8 +7,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.chaos.sockets import ROOT, can_destroy_sockets, destroy_sockets, run_command
+
 SLOTS = 8
 UP_S = 180.0
 
@@ -38,8 +39,12 @@ class Target(Protocol):
     def running(self, service: str) -> list[Victim]:
         """Its instances that run now."""
 
+    async def can_cut(self) -> bool:
+        """Can it tear down connections here?"""
+
     async def hit(self, victim: Victim, kind: str) -> None:
-        """SIGKILL for `kill`, SIGSTOP for any other kind. Raises OSError if it is gone."""
+        """SIGKILL for `kill`, its connections torn down for `cut`, SIGSTOP for any other kind. Raises OSError if it is
+        gone."""
 
     async def thaw(self, victim: Victim) -> None:
         """SIGCONT, if it is still there."""
@@ -74,8 +79,28 @@ class ProcessMesh:
             if row.get("service") == service and row.get("state") == "running" and _alive(row.get("pid"))
         ]
 
+    async def can_cut(self) -> bool:
+        """Needs root and a kernel that lets sockets be destroyed: tried on a connection of our own."""
+        return await can_destroy_sockets()
+
     async def hit(self, victim: Victim, kind: str) -> None:
+        if kind == "cut":
+            await self._cut(victim)
+            return
         os.kill(int(victim.handle), signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
+
+    async def _cut(self, victim: Victim) -> None:
+        """All connections to the broker that this process has; of the broker: all that it has."""
+        port = urlsplit(json.loads((self.home / "mesh.json").read_text())["amqp_url"]).port
+        if victim.service == "broker":
+            await destroy_sockets("dport", "=", f":{port}")
+            return
+        listed = await run_command("ss", "-Htnp", "dport", "=", f":{port}", env=self.env)
+        mine = [line.split() for line in listed.splitlines() if f"pid={victim.handle}," in line]
+        for fields in mine:
+            await destroy_sockets("sport", "=", f":{fields[3].rpartition(':')[2]}", "and", "dport", "=", f":{port}")
+        if not mine:
+            raise ProcessLookupError(f"{victim.instance} has no connection to the broker")
 
     async def thaw(self, victim: Victim) -> None:
         if _alive(int(victim.handle)):
@@ -89,23 +114,6 @@ class ProcessMesh:
             return list(json.loads((self.home / "run" / "children.json").read_text()))
         except (OSError, ValueError):
             return []
-
-
-async def run_command(*command: str, env: dict[str, str], within_s: float = UP_S + 30) -> str:
-    """Output of a command. Raises RuntimeError with what it said when it fails."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, env=env, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-    )
-    try:
-        async with asyncio.timeout(within_s):
-            out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        raise RuntimeError(f"{' '.join(command)}: not ready within {within_s:.0f} s") from None
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {err.decode()[-2000:]}")
-    return out.decode()
 
 
 def _alive(pid: object) -> bool:
