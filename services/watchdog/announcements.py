@@ -14,7 +14,7 @@ from services.watchdog.actions import Report
 from services.watchdog.engine import Whereabouts
 from services.watchdog.post_mortem import PostMortem, Remains
 from services.watchdog.supervision import Status
-from shared.contracts.supervision import ChildDied
+from shared.contracts.supervision import ActionTaken, ChildDied
 from shared.errors import Retryable
 
 HEARSAY_S = 5.0
@@ -31,7 +31,7 @@ class Announcements:
     whereabouts: Callable[[str], Whereabouts]
     post_mortem: PostMortem | None = None
     leads: Callable[[], bool] = lambda: True
-    _waiting: deque[tuple[ChildDied, float, bool]] = field(default_factory=lambda: deque(maxlen=1000))
+    _waiting: deque[tuple[ChildDied | ActionTaken, float, bool]] = field(default_factory=lambda: deque(maxlen=1000))
     _some: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, report: Report, status: Status | None) -> None:
@@ -50,12 +50,17 @@ class Announcements:
         self._waiting.append((event, time.time(), self.leads()))
         self._some.set()
 
+    def tell(self, event: ActionTaken) -> None:
+        """An action of ours."""
+        self._waiting.append((event, time.time(), self.leads()))
+        self._some.set()
+
     def _worker(self, status: Status) -> str:
         """A process is told its name by us; in a container it takes the host's, which is the container's short id."""
         container = self.whereabouts(status.child.id).container
         return f"{status.child.service}-{container}" if container else status.child.id
 
-    async def run(self, publish: Callable[[ChildDied], Awaitable[None]]) -> None:
+    async def run(self, publish: Callable[[ChildDied | ActionTaken], Awaitable[None]]) -> None:
         """Until cancelled. An event may be published twice: its receivers only let go of what is gone anyway."""
         while True:
             await self._some.wait()
@@ -65,13 +70,13 @@ class Announcements:
                 if not ours and time.time() - at > HEARSAY_S:
                     self._waiting.popleft()
                     continue
-                if self.post_mortem and not event.last_lines:
+                if isinstance(event, ChildDied) and self.post_mortem and not event.last_lines:
                     lines = await self.post_mortem.last_lines(event.instance, until=at)
                     event = event.model_copy(update={"last_lines": lines})
                 try:
                     await publish(event)
                 except Retryable as error:
-                    log.warning("not_announced_yet", child=event.instance, reason=error.reason)
+                    log.warning("not_announced_yet", type=event.type_name(), reason=error.reason)
                     continue
                 if self._waiting and self._waiting[0] is first:
                     self._waiting.popleft()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from services.watchdog import process_table, rabbitmq_server
 from services.watchdog.announcements import Announcements
+from services.watchdog.audit import Audit
 from services.watchdog.autoscaler import Autoscaler, messages_in_hand
 from services.watchdog.closer_look import look_for
 from services.watchdog.engine import Engine
@@ -29,6 +30,7 @@ from services.watchdog.tree_file import TreeError, parse_tree
 from services.watchdog.vigil import Vigil
 from services.watchdog.watch import Watch
 from shared.contracts.supervision import (
+    ActionTaken,
     ChildDied,
     KillService,
     ListChildren,
@@ -79,9 +81,10 @@ def build(settings: Settings) -> Mesh:
     post_mortem = PostMortem(engine, settings.home, settings.beats)
     announcements = Announcements(engine.whereabouts, post_mortem, lambda: epoch.number > 0)
     liveness = Liveness(silence_s=settings.silence.total_seconds())
+    audit = Audit(settings.home / "logs" / "audit.log", announcements.tell, lambda: epoch.number)
     vigil = Vigil(engine, liveness, look_for(engine), settings.beats)
     watch = Watch(
-        Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear,
+        Supervisor(tree), engine, settings.home, keeper, vigil, announcements.hear, audit=audit,
         leads=lambda: epoch.holds() is not None, on_look=post_mortem.note_memory,
     )  # fmt: skip
     autoscaler = Autoscaler(watch, messages_in_hand(engine, settings.home, settings.beats))
@@ -97,8 +100,8 @@ def _service(settings: Settings, watch: Watch, announcements: Announcements, aut
     service.subscribe(WATCHDOG, KillService, handlers.on_kill_service)
     service.subscribe(WATCHDOG, ScaleService, handlers.on_scale_service)
 
-    async def publish(event: ChildDied) -> None:
-        await service.publisher.publish(event, subject=event.instance)
+    async def publish(event: ChildDied | ActionTaken) -> None:
+        await service.publisher.publish(event, subject=event.instance if isinstance(event, ChildDied) else event.child)
 
     service.background(lambda: announcements.run(publish))
     service.background(lambda: autoscaler.run(service.link.waiting))

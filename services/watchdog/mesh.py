@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from services.watchdog import log_files
 from services.watchdog.epoch import BEAT_S, Epoch
 from services.watchdog.settings import Settings
 from services.watchdog.state_file import read_json, write_json
@@ -26,6 +27,8 @@ from shared.runtime.service import Service
 GAVE_UP, LEFT, KEEPER_GONE = 70, 143, 1
 KEEPER_GONE_GRACE_S = 3.0
 AGAIN_S = 5.0
+LOGS_S = 30.0
+"""Between two looks at the sizes of logs."""
 log = structlog.get_logger()
 
 
@@ -50,7 +53,7 @@ class Mesh:
         self._begin_to_lead()
         watching = asyncio.create_task(self.watch.run())
         beside = [asyncio.create_task(self._talk()), asyncio.create_task(self._beat())]
-        beside.append(asyncio.create_task(self._lead()))
+        beside += [asyncio.create_task(self._lead()), asyncio.create_task(self._keep_logs_short())]
         try:
             return await self._until_over(watching)
         finally:
@@ -119,6 +122,12 @@ class Mesh:
                 announced = self.epoch.number
                 await announce(announced)
             await asyncio.sleep(BEAT_S)
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            if shortened := await asyncio.to_thread(log_files.shorten, self.settings.home / "logs"):
+                log.info("logs_shortened", files=shortened)
+            await asyncio.sleep(LOGS_S)
 
     async def _talk(self) -> None:
         """The AMQP side of the watchdog that leads: supervision never waits for it."""

@@ -11,7 +11,7 @@ import functools
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from typing import Any
 import structlog
 
 from services.watchdog.actions import Action, Exited, Kill, Report, Start, Started, Stop
+from services.watchdog.audit import Audit
 from services.watchdog.engine import Appeared, Engine, EngineEvent, Vanished
-from services.watchdog.liveness import Beat, Watched
+from services.watchdog.liveness import Watched
+from services.watchdog.rows import row
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import NotFound, Status, Supervisor
 from services.watchdog.tree import Child, replica
@@ -44,6 +46,7 @@ class Watch:
     keeper: str
     vigil: Vigil | None = None
     on_report: Callable[[Report, Status | None], None] = lambda report, status: None
+    audit: Audit | None = None
     leads: Callable[[], bool] = lambda: True  # asked before each stop and kill; another watchdog does it otherwise
     on_look: Callable[[], None] = lambda: None  # called before each look at the children
     clock: Callable[[], float] = time.monotonic
@@ -58,6 +61,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._vigil = self.vigil or Vigil(self.engine)
+        self._audit = self.audit or Audit(self.home / "logs" / "audit.log")
 
     async def run(self) -> None:
         """Adopts, boots and watches until cancelled, or until everything is down (`down` is set)."""
@@ -84,6 +88,7 @@ class Watch:
         if not running:
             raise NotFound(f"no running child {name!r}")
         oldest = min(running, key=lambda one: self.engine.whereabouts(one).started_at or time.time())
+        self._audit.act("kill", oldest, why="asked for by a person")
         await self.engine.kill(oldest)
         return oldest
 
@@ -139,8 +144,8 @@ class Watch:
         own: dict[str, Any] = {"service": "watchdog", "instance": "watchdog-1", "state": "running"}
         own |= {"container": socket.gethostname()} if self.engine.mode == "docker" else {"pid": os.getpid()}
         own |= {"restarts": self.restarts, "started_at": self.born, "uptime_s": round(time.time() - self.born, 1)}
-        rows = [_row(one, self.engine, beats) for one in statuses]
-        listed = own.get("container") is not None and any(row.get("container") == own["container"] for row in rows)
+        rows = [row(one, self.engine, beats) for one in statuses]
+        listed = own.get("container") is not None and any(one.get("container") == own["container"] for one in rows)
         return rows if listed else [*rows, own]
 
     # -- inside
@@ -218,14 +223,19 @@ class Watch:
                 log.warning("killing", child=one.id, reason=one.reason)
                 self._since[one.id] = self.clock()  # once is enough: the next judgement is not before its time-out
                 kill = functools.partial(self.engine.kill, why=one.reason)
-                self._chain(one.id, self._as_leader("kill", one.id, kill))
+                self._chain(one.id, self._as_leader("kill", one.id, kill, why=one.reason))
 
-    async def _as_leader(self, what: str, child_id: str, order: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    async def _as_leader(
+        self, what: str, child_id: str, order: Callable[[str], Coroutine[Any, Any, None]], *, why: str | None = None
+    ) -> None:
         """A Docker engine asks by itself: it must know of the stops that it leaves to others."""
-        if self.engine.mode != "docker" and not self.leads():
+        leads = self.leads()
+        if leads:
+            self._audit.act(what, child_id, why=why)
+        if leads or self.engine.mode == "docker":
+            await order(child_id)
+        else:
             log.warning("not_leading", child=child_id, order=what)
-            return
-        await order(child_id)
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -234,6 +244,7 @@ class Watch:
                     self._tell(action)
                 case Start() if not self._ending:
                     self._since.pop(action.id, None)
+                    self._audit.act("start", action.id)
                     self._chain(action.id, self._start(action.id))
                 case Stop():
                     self._chain(action.id, self._as_leader("stop", action.id, self.engine.stop))
@@ -272,6 +283,7 @@ class Watch:
     def _tell(self, report: Report) -> None:
         level = log.error if report.kind in ALARMS else log.info
         level(report.kind, child=report.id, reason=report.reason)
+        self._audit.hear(report)
         status = next((s for s in self.supervisor.statuses(self.clock()) if s.child.id == report.id), None)
         self.on_report(report, status)
 
@@ -284,14 +296,3 @@ class Watch:
         write_json(self.home / "run" / "children.json", self.rows())
         own = {"keeper": self.keeper, "watchdog_restarts": self.restarts}
         write_json(self.home / "run" / "supervision.json", {**own, **self.supervisor.snapshot()})
-
-
-def _row(status: Status, engine: Engine, beats: Mapping[str, Beat]) -> dict[str, Any]:
-    where = engine.whereabouts(status.child.id)
-    beat = beats.get(status.child.id)
-    row: dict[str, Any] = {"service": status.child.service, "instance": status.child.id}
-    row |= {"container": where.container} if engine.mode == "docker" else {"pid": where.pid}
-    uptime = max(0.0, time.time() - where.started_at) if where.started_at else 0.0
-    row |= {"state": status.state, "restarts": status.restarts, "uptime_s": round(uptime, 1)}
-    row |= {"started_at": where.started_at, "reason": status.reason or None}
-    return row | ({"engine": beat.engine} if beat and beat.engine else {})

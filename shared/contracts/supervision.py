@@ -88,3 +88,13 @@ class ChildDied(Event, owner="watchdog", name="child_died"):
     def holder(self) -> str:
         """Whose leases it ends."""
         return self.worker or self.instance
+
+
+class ActionTaken(Event, owner="watchdog", name="action_taken"):
+    """The watchdog has done something, and why; subject of the routing key is the child. `action`: start, stop, kill,
+    held, released, quarantined, shutdown (a group), gave_up. `epoch`: which leader did it; 0: one that follows."""
+
+    action: str
+    child: str
+    reason: str
+    epoch: int = 0

@@ -99,6 +99,16 @@ async def test_kill_takes_the_oldest_and_it_is_restarted_and_announced(room: Roo
     assert event.worker == "researcher-1"
 
 
+async def test_who_did_what_and_why_is_written_down(room: Room, tmp_path: Path):
+    await room.handlers.on_kill_service(KillService(service="researcher"), ENVELOPE)
+    await room.until(lambda: room.engine.calls == ["kill researcher-1", "start researcher-1"])
+    lines = [json.loads(line) for line in (tmp_path / "logs" / "audit.log").read_text().splitlines()]
+    assert [(line["action"], line["child"], line["reason"]) for line in lines][-2:] == [
+        ("kill", "researcher-1", "asked for by a person"),
+        ("start", "researcher-1", "child_terminated: killed by SIGKILL"),
+    ]
+
+
 async def announced(announcements: Announcements) -> ChildDied:
     published: asyncio.Queue[ChildDied] = asyncio.Queue()
     announcing = asyncio.create_task(announcements.run(published.put))
