@@ -29,7 +29,7 @@ def fault(service: str, at: float, *, back: float | None) -> Fault:
 
 def wrong(one: Entry, told: Told | None) -> list[str]:
     figures = accounts([one], {"g": told} if told else {}, [], [])
-    assert passed(figures) == (not any(figures[name] for name in ("lost", "duplicated", "stuck")))
+    assert passed(figures) == (not any(figures[name] for name in ("lost", "duplicated", "stuck", "calls_paid_twice")))
     return [name for name in ("lost", "duplicated", "stuck") if figures[name]]
 
 

@@ -1,6 +1,6 @@
 """Which fault comes next, and what is seen of a service from outside."""
 
-from tests.chaos.plan import BUDGET, FREEZE, HANG, KILL, PERIOD_S, STORM_HITS, Plan
+from tests.chaos.plan import BUDGET, CUT, FREEZE, HANG, KILL, PERIOD_S, STORM_HITS, Plan
 from tests.chaos.seen import Seen
 
 SERVICES = ("planner", "memory", "writer", "broker")
@@ -36,6 +36,15 @@ def test_what_nobody_watches_never_hangs_for_good() -> None:
     plan = Plan(3, SERVICES)
     assert {plan.kind("broker") for _ in range(60)} == {KILL, FREEZE}
     assert {plan.kind("writer") for _ in range(60)} == {KILL, FREEZE, HANG}
+
+
+def test_connections_are_cut_where_that_can_be_done_and_there_are_some() -> None:
+    plan = Plan(3, SERVICES, cuts=True)
+    kinds = [plan.kind("writer") for _ in range(600)]
+    assert set(kinds) == {KILL, FREEZE, HANG, CUT}
+    assert 350 < kinds.count(KILL) < 450
+    assert 60 < kinds.count(CUT) < 140
+    assert CUT not in {plan.kind("postgres") for _ in range(60)}
 
 
 def test_who_works_is_told_by_events() -> None:
