@@ -106,17 +106,6 @@ class GroupRun(Steps):
         self._drop_if_temporary(slot)
         self.advance()
 
-    def begin(self, slot: Slot) -> None:
-        """Starts a child that is down; not counted."""
-        if slot.life is Life.DOWN:
-            self._begin_start(slot, again=False)
-
-    def run_anew(self, slot: Slot) -> None:
-        """Stops a child and starts it again with what its specification says now; not counted."""
-        if slot.life in (Life.STARTING, Life.RUNNING) and not slot.held:
-            self._begin_stop(slot)
-            slot.wanted = True
-
     def take_up(self, slots: list[Slot]) -> None:
         """Starts children that a new tree brought, in order; a failed start counts like any other."""
         fresh = [slot for slot in slots if slot.life is Life.DOWN and not slot.held]
@@ -134,7 +123,10 @@ class GroupRun(Steps):
 
     def started(self, slot: Slot) -> None:
         """A child is ready. One that nobody asked for was started by a person: that ends a hold or quarantine."""
-        if slot.life is Life.STOPPING or self.phase is Phase.STOPPING:
+        if slot.life is Life.STOPPING:
+            return
+        if self.phase is Phase.STOPPING:
+            slot.life = Life.RUNNING if slot.life is Life.STARTING else slot.life
             return
         unasked = slot.life is Life.DOWN
         slot.life, slot.reason, slot.failed = Life.RUNNING, "", False

@@ -25,6 +25,17 @@ class Steps(ABC):
     def _finished(self) -> None:
         """All steps are taken."""
 
+    def begin(self, slot: Slot) -> None:
+        """Starts a child that is down; not counted."""
+        if slot.life is Life.DOWN:
+            self._begin_start(slot, again=False)
+
+    def run_anew(self, slot: Slot) -> None:
+        """Stops a child and starts it again with what its specification says now; not counted."""
+        if slot.life in (Life.STARTING, Life.RUNNING) and not slot.held:
+            self._begin_stop(slot)
+            slot.wanted = True
+
     def advance(self) -> None:
         """Takes the steps that can be taken now; the next call comes when the child in hand has reported."""
         if self.phase not in (Phase.STARTING, Phase.RESTARTING, Phase.STOPPING):
