@@ -3,7 +3,8 @@
 WarrenError
 ├── Rejected            this message can never succeed: straight to the dead-letter queue, with the reason
 │   ├── NotDecodable    not JSON, too large, wrong shape, unknown type or version
-│   └── NotAllowed      the sender may not ask for this
+│   ├── NotAllowed      the sender may not ask for this
+│   └── AttemptsSpent   it failed each time it was tried, or killed who tried
 ├── Retryable           the same message may succeed later: a fresh copy goes to a retry queue, counted
 │   └── Deferred        somebody else holds the lease: back to the retry queue, not counted
 ├── Cancelled           the goal was cancelled or its lease was lost: stop, settle, say nothing
@@ -34,6 +35,10 @@ class NotDecodable(Rejected):
 
 class NotAllowed(Rejected):
     """The sender may not ask for this."""
+
+
+class AttemptsSpent(Rejected):
+    """It was tried often enough. Whoever asked is told that it failed, which is not that it was wrong to ask."""
 
 
 class Retryable(WarrenError):

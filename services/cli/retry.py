@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,40 +18,64 @@ if TYPE_CHECKING:
     from shared.contracts.redrive import RetryGoal
 
 
-def retry(
-    goal: str,
-    /,
-    *,
-    from_step: Annotated[str | None, Parameter(name="--from", help="Begin with this step: s2, write.")] = None,
-    engine: Annotated[str | None, Parameter(help="From now on with this engine.")] = None,
-    as_json: AsJson = False,
-    out: Annotated[Path | None, Parameter(help="Where to write the bundle [default: .warren/reports/GOAL-ID].")] = None,
-    timeout: Annotated[float | None, Parameter(help="Seconds to wait for the report; the goal goes on.")] = None,
-    url: Url = None,
-) -> int:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RetryOptions:
+    """From where it runs again, and what is other than before."""
+
+    from_step: Annotated[str | None, Parameter(name="--from", help="Begin with this step: s2, write.")] = None
+    engine: Annotated[str | None, Parameter(help="From now on with this engine.")] = None
+    fresh: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Make all model calls anew, those paid for as well.")
+    ] = False
+    deadline: Annotated[float | None, Parameter(help="Seconds that the mesh may take.")] = None
+    max_tokens: Annotated[int | None, Parameter(help="Tokens of models that it may cost.")] = None
+    max_seconds: Annotated[float | None, Parameter(help="Seconds of model time that it may cost.")] = None
+    as_json: AsJson = False
+    out: Annotated[Path | None, Parameter(help="Where to write the bundle [default: .warren/reports/GOAL-ID].")] = None
+    timeout: Annotated[float | None, Parameter(help="Seconds to wait for the report; the goal goes on.")] = None
+    url: Url = None
+
+
+def retry(goal: str, /, *, options: RetryOptions | None = None) -> int:
     """Run a goal that has ended again, from the first step that failed; results that stand are kept.
 
     Parameters
     ----------
     goal: Its id, or the beginning of it.
     """
-    from services.cli.checked import checked
     from services.cli.connection import connected
     from services.cli.fetch import shown
     from services.cli.mesh import locate
-    from shared.contracts.redrive import RetryGoal
 
-    checked(RetryGoal, goal_id=goal, from_step=from_step, engine=engine)
+    chosen = options or RetryOptions()
+    _command(goal, chosen)  # a wrong option is told before anything is asked
 
     async def work() -> int:
-        mesh = locate(url)
+        mesh = locate(chosen.url)
         async with connected(mesh=mesh) as client:
             goal_id = (await shown(client, goal)).goal.goal_id
-            command = RetryGoal(goal_id=goal_id, from_step=from_step, engine=engine)
-            folder = out or mesh.home / "reports" / goal_id
-            return await _again(client, command, folder, timeout_s=timeout, as_json=as_json)
+            folder = chosen.out or mesh.home / "reports" / goal_id
+            command = _command(goal_id, chosen)
+            return await _again(client, command, folder, timeout_s=chosen.timeout, as_json=chosen.as_json)
 
     return run_async(work)
+
+
+def _command(goal_id: str, options: RetryOptions) -> RetryGoal:
+    from services.cli.checked import checked
+    from shared.contracts.redrive import RetryGoal
+
+    budget = {"tokens": options.max_tokens, "seconds": options.max_seconds}
+    return checked(
+        RetryGoal,
+        goal_id=goal_id,
+        from_step=options.from_step,
+        engine=options.engine,
+        budget=budget if any(limit is not None for limit in budget.values()) else None,
+        deadline_s=options.deadline,
+        fresh=options.fresh,
+    )
 
 
 async def _again(

@@ -143,7 +143,7 @@ def call_id(call: CallKey) -> str:
 
 def request_hash(request: Generate) -> str:
     """What was asked, apart from who, when and how urgently."""
-    body = request.model_dump_json(exclude={"call", "priority", "deadline_at", "max_s"})
+    body = request.model_dump_json(exclude={"call", "priority", "deadline_at", "max_s", "fresh"})
     return hashlib.sha256(body.encode()).hexdigest()
 
 

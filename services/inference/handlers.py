@@ -34,6 +34,8 @@ class Inference:
         """Known and done: answered from the ledger. Running or waiting: joined. Else it waits for a slot."""
         call = call_id(message.call)
         entry = await self.ledger.find(unit.connection, call)
+        if entry is None and (before := await self._paid_before(message, unit)):
+            return before
         if entry is None and not await self.ledger.add(unit.connection, message, self.clock()):
             entry = await self.ledger.find(unit.connection, call)
         if entry and entry.hash != request_hash(message):
@@ -46,6 +48,16 @@ class Inference:
         await self.ledger.wait(unit.connection, call, unit.envelope)
         unit.after_commit(self.calls.wake)
         return None
+
+    async def _paid_before(self, message: Generate, unit: Unit) -> Generated | None:
+        """What an earlier run of the goal has asked and paid for is not paid for again; kept under the new call."""
+        if message.fresh or (message.call.run, message.call.epoch) == (1, 0):
+            return None
+        found = await self.ledger.earlier(unit.connection, message)
+        if found is None:
+            return None
+        answer = found.model_copy(update={"call": message.call, "cached": True})
+        return answer if await self.ledger.add(unit.connection, message, self.clock(), result=answer) else None
 
     async def on_embed(self, message: Embed, _: Envelope) -> Embedded | Refused:
         try:

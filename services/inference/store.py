@@ -91,13 +91,30 @@ class Ledger:
         query = select(generations.c.result).where(generations.c.id == call)
         return Generated.model_validate_json((await connection.execute(query)).scalar_one())
 
-    async def add(self, connection: AsyncConnection, request: Generate, now: datetime) -> bool:
-        """False when another replica added it in this moment."""
+    async def earlier(self, connection: AsyncConnection, request: Generate) -> Generated | None:
+        """The newest answer of a model to the same request, made for the same step in another run or epoch. Quotes of
+        the built-in engine cost nothing: a model may be there by now."""
+        columns = generations.c
+        same = and_(columns.goal_id == request.call.goal_id, columns.hash == request_hash(request))
+        query = select(columns.result).where(same, columns.state == "done", columns.failed.is_(False))
+        asked = (request.call.step, request.call.purpose)
+        for result in (await connection.execute(query.order_by(columns.since.desc()))).scalars():
+            found = Generated.model_validate_json(result)
+            of_a_model = found.finish == "stop" and found.engine != "extractive"
+            if of_a_model and (found.call.step, found.call.purpose) == asked:
+                return found
+        return None
+
+    async def add(
+        self, connection: AsyncConnection, request: Generate, now: datetime, *, result: Generated | None = None
+    ) -> bool:
+        """As waiting, or as done where the result is known. False when another replica added it in this moment."""
         row = upsert(connection, generations).values(
             id=call_id(request.call),
             goal_id=request.call.goal_id,
             hash=request_hash(request),
-            state="waiting",
+            state="done" if result else "waiting",
+            result=result.model_dump_json() if result else None,
             failed=False,
             priority=request.priority,
             engine=request.engine,

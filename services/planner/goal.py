@@ -36,6 +36,8 @@ class Goal:
     last_seq: int = 0
     bundle: ReportBundle | None = None
     planning: StepUsage = field(default_factory=StepUsage)
+    fresh: bool = False
+    """Model calls of this run are paid for anew."""
     ending: str | None = None
     """Why it will end as failed: time or budget ran out, and only the partial report is waited for."""
 
@@ -43,7 +45,8 @@ class Goal:
 @dataclass(frozen=True)
 class Step:
     """A row of `steps`. `fence` rises with every lease; `worker` is set once somebody works on it. `part_tokens`,
-    `part_s`: its part of the goal's budget; `cut_short`: that part was too small."""
+    `part_s`: its part of the goal's budget; `cut_short`: that part was too small. `fresh`: its model calls are paid
+    for anew."""
 
     goal_id: str
     run: int
@@ -62,6 +65,7 @@ class Step:
     part_tokens: int | None = None
     part_s: float | None = None
     cut_short: bool = False
+    fresh: bool = False
 
     @property
     def id(self) -> str:

@@ -18,7 +18,7 @@ from shared.contracts.library import CorporaOpened
 from shared.contracts.message import Done, Message, Refused
 from shared.contracts.steps import ClaimStep, RenewStep, StepClaimed, StepFinished, StepUsage
 from shared.contracts.supervision import ChildDied
-from shared.errors import NotAllowed, Rejected
+from shared.errors import AttemptsSpent, NotAllowed, Rejected
 from shared.messaging.consume import refused
 from shared.messaging.database import Unit
 from shared.messaging.envelope import Envelope, reply_allowed
@@ -282,7 +282,13 @@ def _requester(message: SubmitGoal, envelope: Envelope) -> dict[str, str]:
 
 
 def refuse(error: Rejected, envelope: Envelope) -> Message:
-    """A goal that is refused gets the same kind of final answer as any other goal."""
+    """A goal that is refused gets the same kind of final answer as any other goal. One that we failed at, too; it is a
+    dead letter, and put back it has the id that is told here."""
     kind = f"{SubmitGoal.name}."
     is_goal = envelope.type.startswith(kind) or f".{kind}" in envelope.routing_key
-    return GoalEnded(goal_id=None, status="refused", reason=error.reason) if is_goal else refused(error)
+    if not is_goal:
+        return refused(error)
+    if isinstance(error, AttemptsSpent):
+        goal_id = goal_id_for(envelope.user_id or "", envelope.message_id)
+        return GoalEnded(goal_id=goal_id, status="failed", reason=error.reason)
+    return GoalEnded(goal_id=None, status="refused", reason=error.reason)

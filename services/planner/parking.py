@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +23,11 @@ from shared.contracts.dead_letters import (
 from shared.contracts.goals import ENDED
 from shared.contracts.steps import RunStep, StepFinished, StepResult
 from shared.crashpoints import reached
-from shared.errors import NotDecodable, Rejected
+from shared.errors import AttemptsSpent, NotDecodable, Rejected
 from shared.messaging.consume import decode
 from shared.messaging.database import Database, Unit
-from shared.messaging.envelope import ORIGIN_QUEUE, REASON, TRACE, Envelope, reply_allowed
+from shared.messaging.definitions import CLIENT
+from shared.messaging.envelope import ORIGIN_QUEUE, REASON, SENDER, TRACE, Envelope, reply_allowed
 from shared.messaging.ids import derived_id
 from shared.messaging.topology import COMMANDS
 
@@ -54,15 +55,19 @@ class Parking:
             if await Parked(unit.connection).add(row, _kept(envelope)):
                 log.warning("message_parked", id=row["id"], reason=row["reason"], queue=row["queue"])
                 unit.publish(MessageParked(dead_letter=_letter(row, self.clock())), subject=row["goal_id"] or "-")
-                if never_arrived(envelope):
-                    self._answer(unit, row, envelope)
+                self._answer(unit, row, envelope)
                 await self._tell_goal(unit, row, body)
         reached("letter_parked")
 
     def _answer(self, unit: Unit, row: dict[str, Any], envelope: Envelope) -> None:
-        """No consumer saw this message, so none has refused it: whoever waits for an answer gets it from us."""
-        if envelope.reply_to and reply_allowed(envelope.reply_to, envelope.user_id):
-            unit.publish(refuse(NotDecodable(row["reason"], field="routing_key"), envelope), to=envelope)
+        """What no consumer saw, or none lived to answer, is answered by us: somebody may wait for it."""
+        asker = replace(envelope, user_id=sender_of(envelope) or None)
+        if not asker.reply_to or not reply_allowed(asker.reply_to, asker.user_id):
+            return
+        if never_arrived(envelope):
+            unit.publish(refuse(NotDecodable(row["reason"], field="routing_key"), asker), to=asker)
+        elif row["reason"] == _KILLED:
+            unit.publish(refuse(AttemptsSpent(row["reason"]), asker), to=asker)
 
     async def _tell_goal(self, unit: Unit, row: dict[str, Any], body: bytes) -> None:
         progress = self.handlers.progress(unit)
@@ -152,6 +157,12 @@ def never_arrived(envelope: Envelope) -> bool:
     """It came by the alternate exchange: none of us has touched it, so its headers are whatever its sender wrote."""
     untouched = ORIGIN_QUEUE not in envelope.headers and "x-death" not in envelope.headers
     return untouched or envelope.exchange == COMMANDS
+
+
+def sender_of(envelope: Envelope) -> str:
+    """The broker's user who sent the original. A header says so only on copies that one of us has made."""
+    of_ours = not never_arrived(envelope) and envelope.user_id not in (None, "", CLIENT)
+    return str(envelope.headers.get(SENDER) or "") if of_ours else envelope.user_id or ""
 
 
 def _kept(envelope: Envelope) -> str:

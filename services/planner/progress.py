@@ -117,7 +117,7 @@ class Progress:
             await self.planned_deterministically(goal)
             return
         await self.goals.save(goal)
-        self.ask(request, goal, ordinal=goal.plan_attempts)
+        self.ask(request.model_copy(update={"fresh": goal.fresh}), goal, ordinal=goal.plan_attempts)
 
     async def planned_deterministically(self, goal: Goal) -> None:
         plan = deterministic_plan(goal.submitted.goal, max_steps=goal.submitted.max_steps)
@@ -285,6 +285,7 @@ def _run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
         deadline_at=goal.deadline_at,
         budget_tokens=step.part_tokens,
         budget_s=step.part_s,
+        fresh=step.fresh or goal.fresh,
     )
 
 

@@ -9,7 +9,7 @@ from services.planner.goal import Goal, Step
 from services.planner.handlers import Handlers
 from services.planner.progress import Progress
 from services.planner.rerun import again, next_run
-from shared.contracts.goals import ENDED
+from shared.contracts.goals import ENDED, Budget, SubmitGoal
 from shared.contracts.message import Done
 from shared.contracts.redrive import RetryGoal
 from shared.errors import Rejected
@@ -39,16 +39,16 @@ class Redrive:
             known = ", ".join(step.id for step in steps) or "it was never planned, and will be planned anew"
             raise Rejected(f"no step {message.from_step!r}", field="from_step", hint=f"steps: {known}")
         ids = again(steps, message.from_step)
-        goal = self._begun(goal, message.engine, progress)
+        goal = self._begun(goal, message, progress)
         if steps:
-            await progress.goals.add_steps(goal, next_run(steps, ids, run=goal.run))
+            await progress.goals.add_steps(goal, next_run(steps, message.from_step, run=goal.run))
         await self._told(progress, goal, steps, ids, message)
         await progress.admit()
         return Done(count=len(ids))
 
-    def _begun(self, goal: Goal, engine: str | None, progress: Progress) -> Goal:
+    def _begun(self, goal: Goal, message: RetryGoal, progress: Progress) -> Goal:
         """As if it had been asked now, but for what it has been told and has cost, and the report that it has."""
-        submitted = goal.submitted.model_copy(update={"engine": engine} if engine else {})
+        submitted = goal.submitted.model_copy(update=_changed(goal.submitted, message))
         deadline = timedelta(seconds=submitted.deadline_s) if submitted.deadline_s else None
         return Goal(
             goal_id=goal.goal_id,
@@ -59,6 +59,7 @@ class Redrive:
             run=goal.run + 1,
             messages=goal.messages,
             last_seq=goal.last_seq,
+            fresh=message.fresh,
             bundle=goal.bundle if goal.bundle and goal.bundle.status == "done" else None,
         )
 
@@ -68,6 +69,14 @@ class Redrive:
         begins = message.from_step or next(iter(ids), "plan")
         kept = sum(step.id not in ids for step in steps)
         data: dict[str, JsonValue] = {"run": goal.run, "from": begins, "again": list(ids), "kept": kept}
-        if message.engine:
-            data["engine"] = message.engine
-        await progress.event(goal, "goal_retried", **data)
+        changed = message.model_dump(mode="json", include={"engine", "budget", "deadline_s"}, exclude_none=True)
+        await progress.event(goal, "goal_retried", **data, **changed)
+
+
+def _changed(submitted: SubmitGoal, message: RetryGoal) -> dict[str, object]:
+    """What the goal is asked with from now on, where that is something else than before."""
+    changed: dict[str, object] = message.model_dump(include={"engine", "deadline_s"}, exclude_none=True)
+    if message.budget is not None:
+        limits = message.budget.model_dump(exclude_none=True)
+        changed["budget"] = (submitted.budget or Budget()).model_copy(update=limits)
+    return changed

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from services.planner.parking import never_arrived
+from services.planner.parking import never_arrived, sender_of
 from services.planner.store import Parked
 from shared.contracts.catalogue import CONTRACTS
 from shared.contracts.dead_letters import DeadLetterSent, DropDeadLetters, EditDeadLetter, RetryDeadLetters
@@ -44,9 +44,7 @@ class Letter:
 
     @property
     def sender(self) -> str:
-        """The broker's user who sent the original. A header says so only on copies that one of us has made."""
-        of_ours = not never_arrived(self.came) and self.came.user_id not in (None, "", CLIENT)
-        return str(self.came.headers.get(SENDER) or "") if of_ours else self.came.user_id or ""
+        return sender_of(self.came)
 
     @property
     def message_id(self) -> str:

@@ -49,7 +49,8 @@ class Generate(Command, owner="inference", name="generate"):
 
     `engine`: `auto`, `extractive`, `scripted` or `provider/model`. The text that comes back is plain sentences, each
     ending in `[id]` of an input passage (for `plan`: JSON that fits `output_schema`). `max_s`: seconds that the model
-    may work on it; waiting for a slot does not count.
+    may work on it; waiting for a slot does not count. Asked for in a later run of its goal, a finished answer to the
+    same request is taken from the earlier run, unless `fresh`.
     """
 
     call: CallKey
@@ -63,6 +64,7 @@ class Generate(Command, owner="inference", name="generate"):
     priority: int = 3
     deadline_at: datetime | None = None
     max_s: float | None = Field(default=None, gt=0)
+    fresh: bool = False
 
 
 class Usage(Value):

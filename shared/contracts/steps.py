@@ -41,7 +41,8 @@ class RunStep(Command, owner="any", name="run_step"):
     `goal`: the whole goal. `question`: this step's own. `inputs`: results of the steps it depends on (the write step
     depends on all). `corpora` and `watermark`: what may be searched, as of when. `deadline_at`: give up by then.
     `budget_tokens`, `budget_s`: what its model calls may cost together, in tokens and seconds of model time; null: no
-    limit. `epoch` rises when the step is to be done anew on purpose.
+    limit. `epoch` rises when the step is to be done anew on purpose. `fresh`: its model calls are made anew, too; else
+    what an earlier run has asked in the same words is answered from there.
     """
 
     goal_id: str
@@ -62,6 +63,7 @@ class RunStep(Command, owner="any", name="run_step"):
     deadline_at: datetime | None = None
     budget_tokens: int | None = None
     budget_s: float | None = None
+    fresh: bool = False
 
 
 class StepFinished(Event, owner="agent", name="step_finished"):

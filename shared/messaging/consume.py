@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from shared.contracts.catalogue import CONTRACTS
 from shared.contracts.message import MAX_BODY_BYTES, Message, Refused
-from shared.errors import Cancelled, Deferred, NotAllowed, NotDecodable, Rejected, WarrenError
+from shared.errors import AttemptsSpent, Cancelled, Deferred, NotAllowed, NotDecodable, Rejected, WarrenError
 from shared.messaging.envelope import Envelope, reply_allowed
 from shared.messaging.topology import MAX_ATTEMPTS
 
@@ -115,7 +115,7 @@ class Consumer:
         log.warning("message_failed", reason=reason, attempt=envelope.attempt, type=envelope.type, trace=trace)
         if envelope.attempt >= self.max_attempts:
             if envelope.reply_to and reply_allowed(envelope.reply_to, envelope.user_id):
-                await self.reply(Refused(error="failed", reason=reason), envelope)
+                await self.reply(self._refusal(AttemptsSpent(reason), envelope), envelope)
             await delivery.dead_letter(f"{self.max_attempts} attempts failed, the last with {reason}", trace=trace)
         else:
             await delivery.retry(attempt=envelope.attempt + 1, delay_s=None, reason=reason)
@@ -143,7 +143,8 @@ def decode(body: bytes, envelope: Envelope) -> Message:
 
 
 def refused(error: Rejected) -> Refused:
-    kind = {NotDecodable: "not_decodable", NotAllowed: "not_allowed"}.get(type(error), "rejected")
+    kinds = {NotDecodable: "not_decodable", NotAllowed: "not_allowed", AttemptsSpent: "failed"}
+    kind = kinds.get(type(error), "rejected")
     return Refused(error=kind, reason=error.reason, field=error.field, hint=error.hint)
 
 

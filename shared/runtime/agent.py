@@ -160,7 +160,7 @@ class Agent:
                 refusal = run.spending.refusal(command)
                 if isinstance(refusal, reply):
                     return refusal
-                command = run.spending.bounded(command)
+                command = run.spending.bounded(command).model_copy(update={"fresh": command.fresh or run.step.fresh})
             answer = await self.service.requests.ask(command, reply, deadline_s=deadline_s, cause=envelope)
             if isinstance(answer, Generated):
                 run.spending.answers.append(answer)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.planner.app import build
+from services.planner.handlers import Handlers
 from services.planner.parking import Parking
 from services.planner.settings import Settings
 from services.planner.workbench import Workbench
@@ -21,7 +22,7 @@ from shared.contracts.dead_letters import (
     ListDeadLetters,
     RetryDeadLetters,
 )
-from shared.contracts.goals import GoalsListed, ListGoals
+from shared.contracts.goals import GoalEnded, GoalsListed, ListGoals
 from shared.contracts.message import Done, Message
 from shared.errors import NotAllowed, NotDecodable, Rejected, RequestFailed
 from shared.messaging.envelope import ATTEMPT, ORIGIN_QUEUE, REASON, SENDER, TRACE, Envelope, Outgoing
@@ -132,6 +133,21 @@ async def test_what_killed_its_worker_goes_back_to_the_queue_itself(bench: Bench
     assert bench.sent()[0].headers == {SENDER: "planner", "retried": 1}
 
 
+async def test_whoever_asked_for_what_killed_its_worker_is_told_that_it_failed(bench: Bench) -> None:
+    death = {"x-death": [{"queue": "planner.v1.suspect", "reason": "delivery_limit"}], SENDER: "client"}
+    came = {"exchange": "warren.dead", "user_id": "planner", "correlation_id": "c7", "headers": death}
+    for kind, reply_to in (("submit_goal.v1", "client.asker"), ("list_goals.v1", "client.lister")):
+        await bench.park(GOAL, type=kind, reply_to=reply_to, message_id=f"m-{kind}", **came)
+    await bench.park(GOAL, type="submit_goal.v1", reply_to="planner.v1", message_id="m-forged", **came)
+    told = {out.routing_key: (out.type, json.loads(out.body)) for out in bench.sent()}
+    assert set(told) == {"client.asker", "client.lister"}, "a client's message gets nothing sent to a queue of ours"
+    kind, ended = told["client.asker"]
+    assert (kind, ended["status"]) == ("goal_ended.v1", "failed")
+    assert ended["goal_id"] == goal_id_for("client", "m-submit_goal.v1")
+    assert "its consumer died with it" in ended["reason"]
+    assert (told["client.lister"][0], told["client.lister"][1]["error"]) == ("refused.v1", "failed")
+
+
 async def test_an_edited_goal_is_a_new_message_of_the_same_sender(bench: Bench) -> None:
     letter = await bench.refused_goal(reply_to="client.asker", correlation_id="c7")
     sent = await bench.do(EditDeadLetter(id=letter, body=GOAL.decode()))
@@ -228,6 +244,29 @@ async def test_a_goal_that_reached_nobody_is_retried_once_its_key_is_taken(wire:
     counts = [(await client.ask(RetryDeadLetters(ids=(letter,)), Done)).count for _ in range(2)]
     assert counts == [1, 0]
     assert await goals_of(client, 1) == {goal_id_for("", message_id): "What is a lease?"}
+
+
+async def test_a_goal_that_failed_at_each_attempt_is_answered_and_can_be_put_back(
+    wire: Wire, amqp_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: Any) -> None:
+        raise RuntimeError("the planner broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Handlers, "on_submit_goal", breaks)
+        broken = build(Settings(home=tmp_path, amqp_url=amqp_url, instance="planner-1"))
+    asked = {"message_id": "m1", "reply_to": wire.reply_to, "correlation_id": "mine", "headers": {ATTEMPT: 5}}
+    async with running(broken), Client.connect(amqp_url, timeout_s=DEADLINE_S) as client:
+        await wire.publish(GOAL, key="cmd.planner.submit_goal.v1", **asked)
+        answer = await wire.reply()
+        letter = await parked(client, "5 attempts failed, the last with RuntimeError: the planner broke")
+    ended = GoalEnded.model_validate_json(answer.body)
+    assert (answer.type, answer.correlation_id, ended.status) == ("goal_ended.v1", "mine", "failed")
+    assert "the planner broke" in (ended.reason or "")
+    mended = build(Settings(home=tmp_path, amqp_url=amqp_url, instance="planner-1"))
+    async with running(mended), Client.connect(amqp_url, timeout_s=DEADLINE_S) as client:
+        assert (await client.ask(RetryDeadLetters(ids=(letter,)), Done)).count == 1
+        assert await goals_of(client, 1) == {ended.goal_id: "What is a lease?"}
 
 
 async def test_what_is_refused_again_is_parked_again(wire: Wire, client: Client) -> None:

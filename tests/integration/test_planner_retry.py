@@ -220,5 +220,47 @@ async def test_which_steps_are_done_again_follows_the_plan(planner: Planner) -> 
     assert again(steps, "a") == ("a", "b", "write")
     assert again(steps, "c") == ("c", "write")
     assert again(steps, "write") == again(steps, None) == ("write",)
-    kept = next_run(steps, ("write",), run=2)
+    kept = next_run(steps, "write", run=2)
     assert [(s.run, s.state, s.epoch) for s in kept] == [(2, "done", 0)] * 3 + [(2, "waiting", 1)]
+
+
+async def test_only_what_was_done_and_is_wanted_otherwise_is_paid_for_anew(planner: Planner) -> None:
+    goal_id = await running(planner)
+    await finish(planner, "c")
+    await finish(planner, "a", result=FAILED)
+    await finish(planner, "b")
+    await finish(planner, "write", result=FAILED, report=None)
+    await retry(planner, goal_id)
+    await planner.engine(goal_id)
+    for step in ("a", "b", "write"):
+        await finish(planner, step)
+    assert [(s.step, s.fresh) for s in planner.of(RunStep) if s.run == 2] == [(n, False) for n in ("a", "b", "write")]
+    await retry(planner, goal_id, from_step="b")
+    await planner.engine(goal_id)
+    await finish(planner, "b")
+    await finish(planner, "write")
+    assert [(s.step, s.fresh) for s in planner.of(RunStep) if s.run == 3] == [("b", True), ("write", False)]
+    await retry(planner, goal_id, from_step="b", fresh=True)
+    await planner.engine(goal_id)
+    await finish(planner, "b")
+    assert [(s.step, s.fresh) for s in planner.of(RunStep) if s.run == 4] == [("b", True), ("write", True)]
+
+
+async def test_limits_that_were_too_low_are_raised_for_the_next_run_and_those_after_it(planner: Planner) -> None:
+    goal_id = await planner.goal(steps=PLAN, budget={"tokens": 100, "steps": 9}, deadline_s=60)
+    await planner.engine(goal_id, "ollama/m")
+    await finish(planner, "a", usage=StepUsage(calls=1, tokens_in=100))
+    await finish(planner, "write", report=WrittenReport(report="partial"))
+    assert (await goal_of(planner, goal_id)).reason == "its budget of 100 tokens is spent"
+    await retry(planner, goal_id, budget={"tokens": 1000}, deadline_s=600)
+    goal = await goal_of(planner, goal_id)
+    assert (goal.submitted.budget.tokens, goal.submitted.budget.steps) == (1000, 9)
+    assert (goal.deadline_at - planner.clock[0]).total_seconds() == 600
+    told = next(event for event in planner.events() if event["event"] == "goal_retried")
+    assert (told["data"]["budget"], told["data"]["deadline_s"]) == ({"tokens": 1000}, 600)
+    await planner.engine(goal_id, "ollama/m")
+    for step in ("c", "b", "write"):
+        await finish(planner, step)
+    assert (await goal_of(planner, goal_id)).status == "done"
+    await retry(planner, goal_id)
+    assert (await goal_of(planner, goal_id)).submitted.budget.tokens == 1000
