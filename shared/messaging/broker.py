@@ -14,9 +14,11 @@ from typing import Any
 
 import structlog
 from aio_pika import IncomingMessage
-from aiormq.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import AMQPError, ChannelAccessRefused, DeliveryError, PublishError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
+from faststream.rabbit.subscriber import RabbitSubscriber
 from yarl import URL
 
 from shared.errors import NoMesh, Rejected, Retryable
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 OnMessage = Callable[[IncomingMessage], Awaitable[None]]
 RECONNECT_S = 0.25
 """Seconds between attempts to connect: a refused connection on loopback costs under a millisecond."""
+ASK_S = 5.0
 _LOST = (AMQPError, ConnectionError, RuntimeError, OSError)
 
 
@@ -45,6 +48,8 @@ class Link:
         be_lenient()
         self._up = asyncio.Event()
         self._exchanges: set[str] = set()
+        self._subscribers: dict[str, RabbitSubscriber] = {}
+        self._draining = False
         self._looking_up = asyncio.Lock()
         self._broker = RabbitBroker(
             str(URL(self.url).update_query(heartbeat=self.heartbeat_s, name=self.name)),
@@ -106,7 +111,9 @@ class Link:
             await on_message(message.raw_message)
 
         channel = Channel(prefetch_count=prefetch)
-        self._broker.subscriber(queue, ack_policy=policy, no_reply=True, channel=channel)(handle)
+        subscriber = self._broker.subscriber(queue, ack_policy=policy, no_reply=True, channel=channel)
+        subscriber(handle)
+        self._subscribers[queue.name] = subscriber
 
     async def start(self) -> None:
         """Starts all subscriptions. The own queue is there before any of them: FastStream starts them in no order, the
@@ -185,8 +192,26 @@ class Link:
         declared = await self._broker.declare_queue(RabbitQueue(queue, declare=False, robust=False))
         return (await declared.declare()).message_count or 0
 
+    @property
+    def consuming(self) -> bool:
+        """Connected, and meant to be heard."""
+        return self.connected and not self._draining
+
+    async def forgotten(self) -> list[str]:
+        """Queues that we consume and that have no consumer, by the broker's own count. Raises what the library does."""
+        connection = await self._broker.connect()
+        return [name for name in self._subscribers if not await _consumers(connection, name)]
+
+    async def consume_again(self, queue: str) -> None:
+        """Subscribes anew to a queue that we consume."""
+        subscriber = self._subscribers[queue]
+        with contextlib.suppress(*_LOST):
+            await subscriber.stop()
+        await subscriber.start()
+
     async def stop_consuming(self) -> None:
         """No new deliveries; those in hand go on."""
+        self._draining = True
         for subscriber in self._broker.subscribers:
             with contextlib.suppress(*_LOST):
                 await subscriber.stop()
@@ -204,6 +229,16 @@ class Link:
 
     def _went_down(self, *_: Any) -> None:
         self._up.clear()
+
+
+async def _consumers(connection: AbstractConnection, name: str) -> int:
+    """By a passive declare on a channel of its own, which an error closes. A queue we may not ask about has one."""
+    async with asyncio.timeout(ASK_S), connection.channel() as channel:
+        try:
+            queue = await channel.declare_queue(name, passive=True)
+        except ChannelAccessRefused:
+            return 1
+        return queue.declaration_result.consumer_count or 0
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.publish import Stamp, reply_to_request
 from shared.messaging.request import Requests
 from shared.messaging.topology import HANDLER_S, WorkQueue
+from shared.runtime.consumers import keep_consuming
 from shared.runtime.hands import Hands, hands_file
 from shared.runtime.heartbeat import beat_path
 from shared.runtime.settings import MeshSettings
@@ -172,6 +173,7 @@ class Service:
         await self.link.start()
         if self._database:
             self._spawn(self._database.relay.run)
+        self._spawn(lambda: keep_consuming(self.link))
         for work in self._background:
             self._spawn(work)
         log.info("started", queues=[q.name for q in self._handlers])
