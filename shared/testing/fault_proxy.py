@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks on command: cut, refuse, delay, hold back, half-open. For tests of anything over TCP.
+"""A TCP proxy that breaks on command: cut, refuse, delay, slow, hold back, half-open. For tests of anything over TCP.
 
     async with FaultProxy.to("amqp://guest:guest@127.0.0.1:5672/") as proxy:
         link = connect(proxy.url)
@@ -16,6 +16,9 @@ from typing import Any
 from yarl import URL
 
 CHUNK = 64 * 1024
+QUEUED = 64
+"""Chunks in the proxy, each way of each connection; then its sender waits."""
+TRICKLE_S = 0.05
 
 
 @dataclass(eq=False)
@@ -42,6 +45,9 @@ class FaultProxy:
     port: int
     delay_s: float = 0.0
     """Every chunk waits this long, each way, before it is passed on; chunks keep their order."""
+    bytes_s: float | None = None
+    """Bytes a second that pass, each way of each connection, as over a slow line; None: as many as come. What is faster
+    waits in the proxy, at last with its sender. May be changed at any time."""
     accepted: int = 0
     """Connections so far: a client that came back is counted again."""
     _pairs: set[_Pair] = field(default_factory=set)
@@ -130,7 +136,7 @@ class FaultProxy:
     async def _pump(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One way. Chunks are delivered by a second task, so that a delay does not slow down what is behind it."""
         loop = asyncio.get_running_loop()
-        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1024)
+        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=QUEUED)
         deliver = self._spawn(self._deliver(pair, chunks, writer))
         with contextlib.suppress(OSError):
             while chunk := await reader.read(CHUNK):
@@ -150,10 +156,19 @@ class FaultProxy:
                 if not chunk:
                     return
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                await self._flow.wait()
-                if not pair.deaf:
-                    writer.write(chunk)
-                    await writer.drain()
+                while chunk and not writer.is_closing():
+                    size = self._at_once(chunk)
+                    part, chunk = chunk[:size], chunk[size:]
+                    await self._flow.wait()
+                    if self.bytes_s:
+                        await asyncio.sleep(len(part) / self.bytes_s)
+                    if not pair.deaf:
+                        writer.write(part)
+                        await writer.drain()
+
+    def _at_once(self, chunk: bytes) -> int:
+        """All of it, or on a slow line what passes in a twentieth of a second: it trickles."""
+        return max(1, int(self.bytes_s * TRICKLE_S)) if self.bytes_s else len(chunk)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
