@@ -25,6 +25,10 @@ NEAREST = 0.3
 MIN_COVERAGE = 0.3
 """Share of the question's weight (idf) that a sentence and its heading must have, else it answers nothing."""
 REDUNDANT = 0.6
+BEGINS = 1.6
+"""What a sentence counts more that begins with the very thing to be explained."""
+ALSO = 2
+"""Further sources that a statement cites when they say the same."""
 OFF_TOPIC = 0.4
 """What a sentence counts that has only the names of the question: it is about something else of them."""
 
@@ -57,16 +61,17 @@ def answer(inputs: Inputs) -> str:
         return ""
     candidates = [c for rank, passage in enumerate(inputs.passages) for c in _candidates(passage, rank)]
     scored = _scored(question, candidates)
-    return "\n".join(_line(c, part) for c in _chosen(question, scored, inputs.limit) for part in c.parts)
+    chosen = _chosen(question, scored, inputs.limit)
+    return "\n".join(_line(c, part, also) for c, also in chosen.items() for part in c.parts)
 
 
-def _line(candidate: Candidate, part: Sentence) -> str:
+def _line(candidate: Candidate, part: Sentence, also: Sequence[str]) -> str:
     """The source's own reference marks are left out: they would read as ours. A row says its columns' names."""
     text = re.sub(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]", "", part.text)
     if candidate.header is not None:
         row = stated(candidate.header.text, part.text)
         text = row if row and len(sentences(row)) == 1 else text
-    return f"{' '.join(text.split())} [{candidate.passage.id}]"
+    return f"{' '.join(text.split())} {''.join(f'[{name}]' for name in (candidate.passage.id, *also))}"
 
 
 def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
@@ -171,32 +176,48 @@ def _covered(candidate: Candidate, *, forms: Forms, weight: dict[str, float]) ->
 def _fit(question: Question, candidate: Candidate) -> float:
     """How well a statement suits the question by kind and place, as a factor around 1."""
     factor = question.fit(candidate.text) * (0.4 + 0.6 * _named(question, candidate))
+    if "define" in question.kinds and candidate.words[: len(question.words)] == question.words:
+        factor *= BEGINS
     factor *= 1 + 0.15 / (1 + candidate.rank) + 0.05 / (1 + candidate.passage.position)
     if candidate.is_row or candidate.parts[-1].kind == "item":
         factor *= 0.85
     return factor * (0.9 if len(candidate.parts) > 1 else 1.0)
 
 
-def _chosen(question: Question, scored: list[tuple[float, Candidate]], limit: int) -> list[Candidate]:
+Chosen = dict[Candidate, list[str]]
+"""A statement -> other passages that say the same."""
+
+
+def _chosen(question: Question, scored: list[tuple[float, Candidate]], limit: int) -> Chosen:
     """One by one: the best that is left, less what was already said, more what of the question is still open."""
-    chosen: list[Candidate] = []
+    chosen: Chosen = {}
     left = list(scored)
     said: set[tuple[str, int]] = set()
     size = 0
     while left and size < limit:
         open_words = {w for w in question.words if not any(_has(w, c) for c in chosen)}
-        best = max(left, key=lambda each: (each[0] * _gain(each[1], chosen, open_words), -each[1].rank, -each[1].place))
+        best = max(
+            left, key=lambda each: (each[0] * _gain(each[1], [*chosen], open_words), -each[1].rank, -each[1].place)
+        )
         left.remove(best)
         candidate = best[1]
         spans = {(candidate.passage.id, part.start) for part in candidate.parts}
-        if spans & said or any(_repeats(candidate, other) for other in chosen):
+        twin = next((other for other in chosen if _repeats(candidate, other)), None)
+        if twin is not None and _same_statement(candidate, twin) and len(chosen[twin]) < ALSO:
+            chosen[twin].append(candidate.passage.id)
+        if spans & said or twin is not None or (size + len(candidate.parts) > limit and chosen):
             continue
-        if size + len(candidate.parts) > limit and chosen:
-            continue
-        chosen.append(candidate)
+        chosen[candidate] = []
         said |= spans
         size += len(candidate.parts)
     return chosen
+
+
+def _same_statement(one: Candidate, other: Candidate) -> bool:
+    """Two sources for one statement: then it is said once and cites both."""
+    mine, theirs = set(one.words), set(other.words)
+    alone = len(one.parts) == len(other.parts) == 1 and one.header is None and other.header is None
+    return alone and one.passage.id != other.passage.id and len(mine & theirs) > REDUNDANT * max(len(mine), len(theirs))
 
 
 def _has(word: str, candidate: Candidate) -> bool:

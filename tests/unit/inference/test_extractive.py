@@ -103,3 +103,17 @@ def test_any_text_is_survived_and_the_same_inputs_give_the_same_text(question: s
     passages = tuple(InputPassage(id=f"p{n}", text=text) for n, text in enumerate(texts))
     inputs = Inputs(question=question, passages=passages)
     assert answer(inputs) == answer(inputs)
+
+
+def test_what_two_sources_say_is_said_once_and_cites_both() -> None:
+    inputs = Inputs(
+        question="How many nodes does a quorum queue need?",
+        passages=(
+            InputPassage(id="p1", text="A quorum queue needs at least three nodes.", position=0),
+            InputPassage(id="p2", text="Every quorum queue needs at least three nodes.", position=1),
+            InputPassage(id="p3", text="A quorum queue needs at least five nodes.", position=2),
+        ),
+    )
+    lines = answer(inputs).splitlines()
+    assert lines[0] == "A quorum queue needs at least three nodes. [p1][p2]"
+    assert lines[1].endswith("five nodes. [p3]"), "another number is no repetition"
