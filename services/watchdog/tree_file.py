@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from services.watchdog.toml_lines import Path, line_of
 from services.watchdog.tree import Autoscale, AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy, replica
 
-Path = tuple[str | int, ...]
 T = TypeVar("T", bound=StrEnum)
 
 
@@ -27,9 +27,8 @@ def parse_tree(text: str, *, source: str = "supervision.toml", mode: str = "proc
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise TreeError(f"{source}: {error}") from error
+        raise TreeError(_at_its_line(text, source, str(error))) from error
     root = _Reader(text, source).group(table, (), name="root")
-    _refuse_duplicates(root, source)
     return _for_mode(root, mode)
 
 
@@ -45,30 +44,24 @@ def _for_mode(group: Group, mode: str) -> Group:
     return replace(group, children=tuple(kept))
 
 
-def _refuse_duplicates(root: Group, source: str) -> None:
-    seen: set[str] = set()
-
-    def walk(group: Group) -> None:
-        for child in group.children:
-            key = f"group {child.id}" if isinstance(child, Group) else f"child {child.id}"
-            if key in seen:
-                raise TreeError(f"{source}: {key} is declared twice")
-            seen.add(key)
-            if isinstance(child, Group):
-                walk(child)
-
-    walk(root)
+def _at_its_line(text: str, source: str, said: str) -> str:
+    """`Invalid value (at line 1, column 12)` as our own errors say it."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said)
+    if found:
+        return f"{source}, line {found[2]}, column {found[3]}: {found[1]}"
+    return f"{source}, line {text.count(chr(10)) + 1}: {said}"
 
 
 @dataclass(frozen=True)
 class _Reader:
     text: str
     source: str
+    seen: set[str] = field(default_factory=lambda: {"group root"})
 
     def group(self, table: Mapping[str, Any], path: Path, *, name: str) -> Group:
         known = {"group", "children", "strategy", "max_restarts", "period_s", "restart", "significant",
                  "on_exhausted", "auto_shutdown", "boot"}  # fmt: skip
-        self._known(table, known, path)
+        self._known(table, known if path else known - {"group"}, path)
         read = _Fields(self, table, path)
         auto = read.choice("auto_shutdown", AutoShutdown, AutoShutdown.NEVER)
         group = Group(
@@ -99,9 +92,18 @@ class _Reader:
             children: list[Child | Group] = [self.group(row, at, name=name)] if "group" in row else []
             children += self._replicas(row, at, name) if "service" in row else []
             for child in children:
-                if child.significant and (auto is AutoShutdown.NEVER or child.restart is Restart.PERMANENT):
-                    raise self.error((*at, "significant"), "not with restart permanent or auto_shutdown never")
+                self._once(child, (*at, "group" if "group" in row else "service"))
+                if child.significant and child.restart is Restart.PERMANENT:
+                    raise self.error((*at, "significant"), "not with restart permanent: such a child never ends")
+                if child.significant and auto is AutoShutdown.NEVER:
+                    raise self.error((*at, "significant"), "its group has auto_shutdown never, so it signifies nothing")
                 yield child
+
+    def _once(self, child: Child | Group, path: Path) -> None:
+        key = f"{'group' if isinstance(child, Group) else 'child'} {child.id}"
+        if key in self.seen:
+            raise self.error(path, f"{key} is declared twice")
+        self.seen.add(key)
 
     def _replicas(self, row: Mapping[str, Any], at: Path, service: str) -> list[Child]:
         known = {"service", "replicas", "restart", "shutdown_ms", "start_timeout_s", "significant", "only", "command",
@@ -142,7 +144,7 @@ class _Reader:
 
     def error(self, path: Path, why: str) -> TreeError:
         name = ".".join(str(part) for part in path)
-        return TreeError(f"{self.source}, line {_line(self.text, path)}: {name}: {why}")
+        return TreeError(f"{self.source}, line {line_of(self.text, path)}: {name}: {why}")
 
 
 @dataclass(frozen=True)
@@ -189,42 +191,3 @@ class _Fields:
         if value in ("brutal_kill", "infinity"):
             return 0.0 if value == "brutal_kill" else None
         return self.integer(name, 5000, least=0) / 1000
-
-
-def _line(text: str, path: Path) -> int:
-    """The line of a field, found by walking the text along the path (tomllib does not keep positions)."""
-    position = 0
-    for part, following in zip(path, (*path[1:], None), strict=True):
-        if isinstance(part, int):
-            continue
-        if isinstance(following, int):
-            position = _nth(text, position, _item_finder(text, position, part), following)
-        else:
-            found = re.compile(rf"\b{re.escape(part)}\b\s*(=|\])").search(text, position)
-            position = found.start() if found else position
-    return text.count("\n", 0, position) + 1
-
-
-def _item_finder(text: str, position: int, key: str) -> Callable[[int], int | None]:
-    header = re.compile(rf"^\s*\[\[[\w.]*\b{re.escape(key)}\]\]", re.MULTILINE)
-    inline = re.compile(rf"\b{re.escape(key)}\s*=\s*\[")
-    opening = inline.search(text, position)
-    first = header.search(text, position)
-    pattern = header
-    if opening and (first is None or opening.start() < first.start()):
-        pattern = re.compile(r"\{")
-
-    def find(start: int) -> int | None:
-        match = pattern.search(text, start)
-        return match.start() + len(match.group()) - len(match.group().lstrip()) if match else None
-
-    return find
-
-
-def _nth(text: str, position: int, find: Callable[[int], int | None], number: int) -> int:
-    for _ in range(number + 1):
-        found = find(position)
-        if found is None:
-            return position
-        position = found + 1
-    return position
