@@ -188,9 +188,12 @@ class World(RuleBasedStateMachine):
     # -- inside
 
     def perform(self, actions: list[Action]) -> None:
+        asked: list[Start | Stop | Kill] = []  # without the SIGKILL for those whose time to stop is over
         for action in actions:
             if isinstance(action, Report):
                 continue
+            if self.processes.get(action.id) != "stopping":
+                asked.append(action)
             name = action.id
             if isinstance(action, Start):
                 assert name not in self.processes, f"{name} is started while it is {self.processes[name]}"
@@ -204,9 +207,10 @@ class World(RuleBasedStateMachine):
             elif isinstance(action, Kill):
                 assert name in self.processes, f"{name} is killed, and was not there"
                 self.processes[name] = "stopping"
-        self.in_order(actions)
+        if not any(isinstance(action, Report) and action.kind == "reloaded" for action in actions):
+            self.in_order(asked)
 
-    def in_order(self, actions: list[Action]) -> None:
+    def in_order(self, actions: list[Start | Stop | Kill]) -> None:
         """One letter leads to one step: a group starts or stops its children one after another, or they are strangers
         to each other (restarts in one_for_one, `boot = "together"`)."""
         for run in self.supervisor.groups():
