@@ -13,6 +13,7 @@ class Options:
 
     `rate`: goals published a second, unless `open` of them wait for their answer already.
     `calm_s`: how long the mesh may take to end all goals after the last kill.
+    `workers`: researchers, and as many writers; with processes only.
     """
 
     kills: int = 30
@@ -27,6 +28,7 @@ class Options:
     seconds: float = 6 * 3600.0
     calm_s: float = 600.0
     latency_s: float = 0.3
+    workers: int = 1
     keep: bool = False
 
 
@@ -46,6 +48,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--seconds", type=float, default=default.seconds, help="publish and kill no longer than this")
     parser.add_argument("--calm-s", type=float, default=default.calm_s, help="wait so long for the last goals")
     parser.add_argument("--latency-s", type=float, default=default.latency_s, help="of a model call (%(default)s)")
+    parser.add_argument("--workers", type=_some, default=default.workers, help="researchers, and writers (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the home of the mesh behind")
     given = Options(**vars(parser.parse_args(arguments)))
     if min(given.rate, given.spacing_s, given.seconds, given.calm_s) <= 0:
@@ -57,6 +60,12 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _some(text: str) -> int:
+    if not (value := _count(text)):
+        raise argparse.ArgumentTypeError("must be at least 1")
     return value
 
 

@@ -40,7 +40,7 @@ ASKING = 16
 
 @dataclass
 class Run:
-    """All that a run has in hand. `say`: a line for people."""
+    """All that a run has in hand. `until`: then it publishes and kills no more."""
 
     options: Options
     target: Target
@@ -50,6 +50,16 @@ class Run:
     seen: Seen
     striker: Striker
     began: float = field(default_factory=time.time)
+    until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.until = self.began + self.options.seconds
+
+    def end_early(self) -> None:
+        """No more goals and kills: what is open is waited for, and the accounts are done."""
+        print("no more goals and kills; asked once more it stops at once, without accounts", flush=True)
+        self.until = time.time()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
     async def publish(self) -> None:
         """At a steady rate, whatever happens meanwhile: what is not confirmed yet does not hold up the next. A mesh
@@ -57,9 +67,9 @@ class Run:
         loop, begun, confirms = asyncio.get_running_loop(), asyncio.get_running_loop().time(), set()
         for number in range(self.options.goals):
             await asyncio.sleep(max(0.0, begun + number / self.options.rate - loop.time()))
-            while self.ledger.open >= self.options.open and time.time() - self.began < self.options.seconds:
+            while self.ledger.open >= self.options.open and time.time() < self.until:
                 await asyncio.sleep(0.05)
-            if time.time() - self.began > self.options.seconds:
+            if time.time() >= self.until:
                 break
             confirms.add(asyncio.create_task(self._publish_one(number)))
         if confirms:
@@ -73,8 +83,8 @@ class Run:
 
     def disturbing(self) -> bool:
         """Is there work that a kill could hit, or will there be?"""
-        late = time.time() - self.began > self.options.seconds
-        return not late and (len(self.ledger.entries) < self.options.goals or any(self.ledger.unanswered()))
+        left = len(self.ledger.entries) < self.options.goals or any(self.ledger.unanswered())
+        return left and time.time() < self.until
 
     async def calm(self) -> None:
         """Until every confirmed goal was answered; at most `calm_s` seconds."""
@@ -140,8 +150,8 @@ async def run(options: Options) -> int:
     """Exit code 0 when no goal was lost, duplicated or stuck; 1 otherwise."""
     folder = options.out / f"{options.target}-{options.seed}-{time.strftime('%H%M%S')}"
     folder.mkdir(parents=True)
-    docker = options.target == "docker"
-    target: DockerMesh | ProcessMesh = DockerMesh(folder / "home") if docker else ProcessMesh(folder / "home")
+    home, docker = folder / "home", options.target == "docker"
+    target: DockerMesh | ProcessMesh = DockerMesh(home) if docker else ProcessMesh(home, workers=options.workers)
     host = await target.stub_host() if isinstance(target, DockerMesh) else "127.0.0.1"
     print(f"chaos: {options.kills} kills, {options.goals} goals, seed {options.seed}, {options.target}; {folder}")
     settings: dict[str, Any] = {
@@ -182,6 +192,7 @@ async def _attack(options: Options, target: Target, stub: StubOllama, url: str, 
         print("connections cannot be cut here (that needs root and `ss -K`): no network faults in this run")
     striker = Striker(target, wire, seen, plan, calls=lambda: stub.open)
     run = Run(options, target, stub, wire, ledger, seen, striker)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, run.end_early)
     beside = [asyncio.create_task(wire.stay_connected()), asyncio.create_task(run.say_how_it_goes())]
     try:
         spacing = 0.5 if options.storm else options.spacing_s

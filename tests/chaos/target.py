@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from tests.chaos.sockets import ROOT, can_destroy_sockets, destroy_sockets, run_command
 
 SLOTS = 8
+"""Model calls at once, and goals in work, for each researcher and writer."""
 UP_S = 180.0
 
 
@@ -58,14 +59,18 @@ class ProcessMesh:
 
     home: Path
     services: tuple[str, ...] = ("planner", "memory", "inference", "researcher", "writer", "broker", "watchdog")
+    workers: int = 1
     env: dict[str, str] = field(default_factory=dict)
 
     async def up(self, settings: dict[str, str]) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
         own = {"WARREN_HOME": str(self.home.absolute()), "WARREN_MODE": "process", "PYTHONPATH": str(ROOT)}
-        slots = {"WARREN_SLOTS": str(SLOTS), "WARREN_ACTIVE_GOALS": str(SLOTS)}
+        room = str(SLOTS * self.workers)
+        slots = {"WARREN_SLOTS": room, "WARREN_ACTIVE_GOALS": room}
         self.env = {**kept, **own, **slots, **settings}
         await self.warren("up", "--timeout", str(int(UP_S)))
+        for service in ("researcher", "writer") if self.workers > 1 else ():
+            await self.warren("scale", service, str(self.workers))
         return str(json.loads((self.home / "mesh.json").read_text())["amqp_url"])
 
     async def warren(self, *arguments: str) -> str:
