@@ -57,7 +57,8 @@ class SimMessage:
         self._broker, self._queue, self._consumer, self._letter = broker, queue, consumer, letter
 
     async def ack(self) -> None:
-        await point("before_ack")
+        copied = getattr(asyncio.current_task(), "copied", None) == self._letter.out.message_id
+        await point("before_copy_ack" if copied else "before_ack")
         if self._letter not in self._consumer.in_hand:
             raise RuntimeError("the channel is closed")
         self._broker.settled(self._queue, self._consumer, self._letter)
@@ -74,6 +75,9 @@ class Broker:
         self.bindings = [(b.exchange, b.queue, b.key.split(".")) for b in topology.bindings()]
         self.published: list[Outgoing] = []
         self.quiet = False
+        self.down_until = 0.0
+        self.on_deliver: Callable[[Queue, Letter, Process], None] = lambda *_: None
+        self._routes: dict[tuple[str, str], list[str]] = {}
 
     def publish(self, out: Outgoing) -> None:
         """Raises Rejected when a mandatory message has nowhere to go."""
@@ -95,9 +99,15 @@ class Broker:
     def _targets(self, exchange: str, key: str) -> list[str]:
         if exchange == "":
             return [key] if key in self.queues else []
-        fanout, words = self.exchanges[exchange].kind == "fanout", key.split(".")
-        found = [q for e, q, pattern in self.bindings if e == exchange and (fanout or _matches(pattern, words))]
-        return list(dict.fromkeys(q for q in found if q in self.queues))
+        if (exchange, key) not in self._routes:
+            fanout, words = self.exchanges[exchange].kind == "fanout", key.split(".")
+            found = [q for e, q, pattern in self.bindings if e == exchange and (fanout or _matches(pattern, words))]
+            self._routes[exchange, key] = list(dict.fromkeys(found))
+        return [queue for queue in self._routes[exchange, key] if queue in self.queues]
+
+    def bind(self, queue: str, keys: Iterable[str]) -> None:
+        self.bindings += [(topology.EVENTS, queue, key.split(".")) for key in keys]
+        self._routes.clear()
 
     def _enqueue(self, queue: Queue, letter: Letter) -> None:
         ttl = queue.arguments.get("x-message-ttl")
@@ -113,6 +123,9 @@ class Broker:
         self._pump(queue)
 
     def _expired(self, queue: Queue, letter: Letter) -> None:
+        if self.down_until > self.loop.now:
+            self.loop.outside_later(self.down_until - self.loop.now, self._expired, queue, letter)
+            return
         queue.letters.remove(letter)
         self._dead_letter(queue, letter, "expired")
 
@@ -139,6 +152,7 @@ class Broker:
         process = consumer.link.process
         self.trace("deliver", process.name, queue.name, letter.out.type, letter.out.message_id[:8])
         self.loop.spawn(process, consumer.on_message(message))
+        self.on_deliver(queue, letter, process)
 
     def settled(self, queue: Queue, consumer: Consumer, letter: Letter) -> None:
         consumer.in_hand.remove(letter)
@@ -154,6 +168,7 @@ class Broker:
                     self._return(queue, letter)
         self.queues.pop(link.own, None)
         self.bindings = [b for b in self.bindings if b[1] != link.own]
+        self._routes.clear()
         for queue in list(self.queues.values()):
             self._pump(queue)
 
@@ -171,6 +186,13 @@ class Broker:
 
 def _matches(pattern: list[str], words: list[str]) -> bool:
     return len(pattern) == len(words) and all(p in ("*", w) for p, w in zip(pattern, words, strict=True))
+
+
+def _is_copy(out: Outgoing) -> bool:
+    """To a retry queue, a suspect queue or the dead letters: only deliveries that go back send there."""
+    return (
+        out.exchange.startswith("warren.retry") or out.exchange == topology.DEAD or out.routing_key.endswith("suspect")
+    )
 
 
 class SimLink:
@@ -207,13 +229,15 @@ class SimLink:
 
     async def start(self) -> None:
         await point("before_start")
+        while self.broker.down_until > self.broker.loop.now:
+            await asyncio.sleep(self.broker.down_until - self.broker.loop.now)
         self._open()
 
     def _open(self) -> None:
         broker = self.broker
         if self.own:
             broker.queues[self.own] = Queue(self.own, {})
-            broker.bindings += [(topology.EVENTS, self.own, key.split(".")) for key in self._own_events]
+            broker.bind(self.own, self._own_events)
         for name, consumer in self._consumers:
             broker.queues[name].consumers.append(consumer)
         self._up.set()
@@ -221,14 +245,16 @@ class SimLink:
             broker._pump(broker.queues[name])
 
     async def bind_own(self, key: str) -> None:
-        self.broker.bindings.append((topology.EVENTS, self.own, key.split(".")))
+        self.broker.bind(self.own, [key])
 
     async def publish(self, out: Outgoing) -> None:
         """As the real one: through reconnects, again when the connection went before the confirm."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.publish_timeout_s
+        deadline, copy = loop.time() + self.publish_timeout_s, _is_copy(out)
+        if copy:
+            asyncio.current_task().copied = out.message_id  # type: ignore[union-attr]
         while True:
-            await point("before_publish")
+            await point("before_copy" if copy else "before_publish")
             life = self._lives
             if self._up.is_set():
                 self.broker.publish(out)
@@ -253,7 +279,9 @@ class SimLink:
         self.broker.loop.outside_later(for_s, self._back)
 
     def _back(self) -> None:
-        if not self.process.dead:
+        if self.broker.down_until > self.broker.loop.now:
+            self.broker.loop.outside_later(self.broker.down_until - self.broker.loop.now, self._back)
+        elif not self.process.dead:
             self.broker.loop.spawn(self.process, self._reconnected())
 
     async def _reconnected(self) -> None:

@@ -85,6 +85,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.processes: list[Process] = []
         self.outside = self.process("outside")
         self.on_point: Callable[[Process, str], None] = lambda *_: None
+        self.thread_s: Callable[[Process], float] = lambda _: 0.0
         self.errors: list[str] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle, Process]] = []
         self._order = count()
@@ -142,12 +143,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         pass
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
-        """A thread is a step like any other here."""
-        future = self.create_future()
-        try:
-            future.set_result(func(*args))
-        except Exception as error:
-            future.set_exception(error)
+        """What a thread works out is there after a while; its process can be killed in the meantime."""
+        future, process = self.create_future(), PROCESS.get()
+        process.last_point, process.last_task = "work_between_calls", asyncio.current_task()
+        self.on_point(process, "work_between_calls")
+        self.call_later(self.thread_s(process), _worked, future, func, args)
         return future
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -193,6 +193,11 @@ class SimLoop(asyncio.AbstractEventLoop):
             handle._run()
         return True
 
+    def pass_time(self, seconds: float) -> None:
+        """Even though there is something to run."""
+        self.now += seconds
+        self._run_timers()
+
     def _pass_time(self) -> bool:
         thaw = min((p.frozen_until for p in self.processes if p.frozen_until > self.now), default=None)
         while self._timers and (self._timers[0][2]._cancelled or self._timers[0][3].dead):
@@ -202,11 +207,23 @@ class SimLoop(asyncio.AbstractEventLoop):
         if not moments:
             return False
         self.now = max(self.now, min(moments))
+        self._run_timers()
+        return True
+
+    def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self.now:
             _, _, handle, process = heapq.heappop(self._timers)
             if not handle._cancelled and not process.dead:
                 process.ready.append(handle)
-        return True
+
+
+def _worked(future: "asyncio.Future[Any]", func: Any, args: Any) -> None:
+    if future.done():
+        return
+    try:
+        future.set_result(func(*args))
+    except Exception as error:
+        future.set_exception(error)
 
 
 class _Pause:

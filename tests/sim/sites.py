@@ -12,8 +12,8 @@ _OWNERS = {
     "after_confirm_before_forget": ("after_confirm", _RELAY),
     "after_commit_before_ack": ("before_ack", _CONSUMER),
     "after_ack": ("after_ack", _CONSUMER),
-    "copy_before_publish": ("before_publish", _COPY),
-    "copy_after_publish_before_ack": ("before_ack", _COPY),
+    "copy_before_publish": ("before_copy", _COPY),
+    "copy_after_publish_before_ack": ("before_copy_ack", _COPY),
 }
 _AGENTS = {
     "before_request": ("before_publish", "Requests.ask"),
@@ -26,20 +26,25 @@ _AGENTS = {
     "renewing": ("before_confirm", "Agent._pulse"),
 }
 NAMED: dict[str, tuple[str, str, str]] = {
-    **{f"{owner}.{name}": (owner, *at) for owner in ("planner", "inference") for name, at in _OWNERS.items()},
+    **{f"{owner}.{name}": (owner, *at) for owner in ("planner", "inference", "memory") for name, at in _OWNERS.items()},
     **{f"{agent}.{name}": (agent, *at) for agent in ("researcher", "writer") for name, at in _AGENTS.items()},
-    "planner.starting": ("planner", "before_start", "Link.start"),
+    "planner.starting": ("planner", "before_start", ""),
     "planner.in_tick": ("planner", "execute", "Handlers.on_tick"),
     "planner.in_claim": ("planner", "execute", "Handlers.on_claim_step"),
     "planner.in_result": ("planner", "execute", "Handlers.on_step_finished"),
     "planner.in_end": ("planner", "execute", "Progress.end"),
+    "planner.parking": ("planner", "execute", "Parking.on_dead_letter"),
+    "inference.starting": ("inference", "before_start", ""),
     "inference.claiming_a_call": ("inference", "before_commit", "Calls._fill"),
     "inference.model_call_begun": ("inference", "model_call_begun", ""),
     "inference.model_call_done": ("inference", "model_call_done", ""),
     "inference.result_before_commit": ("inference", "before_commit", "Calls._keep"),
     "inference.result_after_commit": ("inference", "after_commit", "Calls._keep"),
+    "memory.starting": ("memory", "before_start", ""),
+    "memory.remembering": ("memory", "execute", "FindingStore.remember"),
+    "memory.following": ("memory", "execute", "Follower._follow"),
     "researcher.claiming": ("researcher", "before_confirm", "Agent._claimed"),
-    "memory.after_handling_before_ack": ("memory", "before_ack", _CONSUMER),
+    "writer.claiming": ("writer", "before_confirm", "Agent._claimed"),
 }
 """Name: (service, label of the point, a function that must be on the stack; "" for any)."""
 
@@ -49,5 +54,5 @@ def names_of(service: str, label: str, frames: Frames) -> list[str]:
     return [
         name
         for name, (owner, at, function) in NAMED.items()
-        if owner == service and at == label and (not function or function in on_stack or function == "Link.start")
+        if owner == service and at == label and (not function or function in on_stack)
     ]

@@ -6,15 +6,17 @@ PostgreSQL offers). A process that is killed loses what it had not committed.
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
-from collections import deque
+from collections import deque, namedtuple
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import MetaData, create_engine, event, text
+from sqlalchemy import MetaData, create_engine
 from sqlalchemy.pool import StaticPool
 
 from tests.sim.loop import PROCESS, Process, point
+from tests.sim.quick import Quick
 
 
 class Store:
@@ -22,39 +24,36 @@ class Store:
 
     def __init__(self, tables: MetaData) -> None:
         self.engine = create_engine("sqlite://", poolclass=StaticPool)
-
-        @event.listens_for(self.engine, "connect")
-        def _prepare(connection: Any, _: Any) -> None:
-            connection.isolation_level = None
-            connection.execute("PRAGMA foreign_keys=ON")
-
-        @event.listens_for(self.engine, "begin")
-        def _begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN")
-
-        tables.create_all(self.engine)
-        self._empty = self._driver().serialize()
+        self.slow = self.engine.connect()
+        self.driver = cast(sqlite3.Connection, self.slow.connection.driver_connection)
+        self.driver.isolation_level = None
+        tables.create_all(self.slow)
+        self.slow.commit()
+        self.driver.execute("PRAGMA user_version=1")  # a database without a page cannot be copied
+        self.driver.execute("PRAGMA foreign_keys=ON")
+        self.quick = Quick(self.driver, self.slow.dialect)
+        self._empty = self.driver.serialize()
         self.held_by: Process | None = None
-        self._open: Any = None
         self._waiting: deque[tuple[Process, asyncio.Future[None]]] = deque()
 
-    def _driver(self) -> sqlite3.Connection:
-        raw = self.engine.raw_connection()
-        try:
-            return raw.driver_connection
-        finally:
-            raw.close()
+    def keep(self) -> None:
+        """What is stored now is what a `reset` goes back to."""
+        self._empty = self.driver.serialize()
 
     def reset(self) -> None:
         self._let_go()
         self._waiting.clear()
-        self._driver().deserialize(self._empty)
-        self._driver().execute("PRAGMA foreign_keys=ON")
+        self.driver.deserialize(self._empty)
+        self.driver.execute("PRAGMA foreign_keys=ON")
 
-    def rows(self, query: Any) -> list[Any]:
-        """What is committed, for the invariants. Only while no transaction is open."""
-        with self.engine.begin() as connection:
-            return list(connection.execute(text(query) if isinstance(query, str) else query))
+    def close(self) -> None:
+        self.slow.close()
+        self.engine.dispose()
+
+    def rows(self, query: str) -> list[Any]:
+        """What is stored, for the invariants: of what an open transaction has done, too."""
+        cursor = self.driver.execute(query)
+        return list(map(_shape_of(tuple(column[0] for column in cursor.description))._make, cursor.fetchall()))
 
     async def acquire(self, process: Process) -> None:
         if process.dead:
@@ -70,13 +69,12 @@ class Store:
                 raise
         self.held_by = process
 
-    def begin(self) -> Any:
-        self._open = self.engine.connect()
-        self._open.begin()
-        return self._open
+    def begin(self) -> None:
+        self.driver.execute("BEGIN")
 
     def commit(self) -> None:
-        self._open.commit()
+        self.driver.execute("COMMIT")
+        self.slow.commit()
 
     def release(self) -> None:
         self._let_go()
@@ -88,10 +86,10 @@ class Store:
             self.release()
 
     def _let_go(self) -> None:
-        if self._open is not None:
-            self._open.rollback()
-            self._open.close()
-        self._open, self.held_by = None, None
+        if self.driver.in_transaction:
+            self.driver.execute("ROLLBACK")
+        self.slow.rollback()
+        self.held_by = None
 
     def _next(self) -> None:
         while self._waiting and self.held_by is None:
@@ -113,7 +111,8 @@ class SimEngine:
         await self.store.acquire(self.process)
         try:
             await point("before_begin")
-            yield SimConnection(self.store.begin())
+            self.store.begin()
+            yield SimConnection(self.store)
             await point("before_commit")
             self.store.commit()
         finally:
@@ -125,7 +124,8 @@ class SimEngine:
     async def connect(self) -> AsyncIterator["SimConnection"]:
         await self.store.acquire(self.process)
         try:
-            yield SimConnection(self.store.begin())
+            self.store.begin()
+            yield SimConnection(self.store)
         finally:
             if not self.process.dead:
                 self.store.release()
@@ -137,20 +137,35 @@ class SimEngine:
 class SimConnection:
     """What the product takes for an AsyncConnection."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection, self.dialect = connection, connection.dialect
+    def __init__(self, store: Store) -> None:
+        self._store, self._savepoints, self.dialect = store, 0, store.slow.dialect
 
     async def execute(self, statement: Any, parameters: Any = None) -> Any:
         await point("execute")
-        return self._connection.execute(statement, parameters)
+        if parameters is None and (result := self._store.quick.execute(statement)) is not None:
+            return result
+        return self._store.slow.execute(statement, parameters)
 
     async def get_raw_connection(self) -> Any:
-        return self._connection.connection
+        return self._store.slow.connection
 
     async def run_sync(self, work: Callable[..., Any], *args: Any) -> Any:
-        return work(self._connection, *args)
+        return work(self._store.slow, *args)
 
     @contextlib.asynccontextmanager
-    async def begin_nested(self) -> AsyncIterator[Any]:
-        with self._connection.begin_nested() as nested:
-            yield nested
+    async def begin_nested(self) -> AsyncIterator[None]:
+        self._savepoints += 1
+        name = f"s{self._savepoints}"
+        self._store.driver.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            if not PROCESS.get().dead:
+                self._store.driver.execute(f"ROLLBACK TO {name}")
+            raise
+        self._store.driver.execute(f"RELEASE {name}")
+
+
+@functools.cache
+def _shape_of(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names)  # the names come from the query

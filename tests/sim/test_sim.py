@@ -13,19 +13,24 @@ ROOT = Path(__file__).parents[2]
 PATCHES = sorted((Path(__file__).parent / "patches").glob("*.patch"))
 
 
+FLOOR = 1000
+"""Fewer schedules than this show too little. A quiet machine with two cores runs five to ten times as many."""
+
+
 def simulate(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.sim", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=270)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.timeout(280)
-def test_the_guarantees_hold_in_every_schedule_that_time_allows() -> None:
-    """WARREN_SIM_SECONDS: for how long (CI: most of the lane); 10,000 at most."""
-    seconds = os.environ.get("WARREN_SIM_SECONDS", "110")
+@pytest.mark.timeout(310)
+def test_the_guarantees_hold_in_every_schedule_that_time_allows(capsys: pytest.CaptureFixture[str]) -> None:
+    """10,000 at most, for WARREN_SIM_SECONDS: most of the lane's time. It says how many there were."""
+    seconds = os.environ.get("WARREN_SIM_SECONDS", "200")
 
-    ran = simulate("--schedules", "10000", "--seconds", seconds)
+    ran = simulate("--schedules", "10000", "--seconds", seconds, "--floor", str(FLOOR))
 
-    print(ran.stdout)
+    with capsys.disabled():
+        print(f"\n{ran.stdout}")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -37,6 +42,7 @@ def test_a_seed_is_always_the_same_schedule() -> None:
     assert "KILL" in first.stdout or "CUT" in first.stdout or "FREEZE" in first.stdout
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
 def test_a_planted_bug_is_found(patch: Path, tmp_path: Path) -> None:
     for part in ("services", "shared", "tests/sim"):
@@ -44,7 +50,7 @@ def test_a_planted_bug_is_found(patch: Path, tmp_path: Path) -> None:
     alone = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
     subprocess.run(["git", "apply", "-p1", str(patch)], cwd=tmp_path, env=alone, check=True)
 
-    ran = simulate("--schedules", "2000", "--seconds", "60", "--until-failure", folder=tmp_path)
+    ran = simulate("--schedules", "2000", "--seconds", "180", "--until-failure", folder=tmp_path)
 
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert re.search(r"FAILED seed \d+: .+\n +replay: python -m tests.sim --seed \d+", ran.stdout), ran.stdout

@@ -1,8 +1,8 @@
 """One schedule, from the first message to the last: runs it and hands over what there was to see."""
 
 import asyncio
-import functools
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +10,7 @@ from random import Random
 from typing import Any
 
 import services.inference.app
-import services.inference.store
-import services.planner.store
+import services.memory.app
 import shared.messaging.database
 import shared.runtime.service
 from shared.contracts.goals import CancelGoal, GoalEnded
@@ -19,30 +18,20 @@ from shared.contracts.supervision import ChildDied
 from shared.messaging.database import Database
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import goal_id_for
-from shared.messaging.outbox import Tables
 from shared.messaging.publish import Stamp
-from tests.sim.broker import HEARTBEAT_S, USER, Broker, Queue, SimLink
+from tests.sim.broker import HEARTBEAT_S, USER, Broker, Letter, Queue, SimLink
 from tests.sim.clock import log_to, virtual
 from tests.sim.loop import PROCESS, Process, SimLoop
-from tests.sim.mesh import NAMES, Model, build
+from tests.sim.mesh import build, index
+from tests.sim.model import Model
+from tests.sim.owners import memory_tables, paid_calls, stores
 from tests.sim.schedule import Crash, Schedule, Trouble
-from tests.sim.store import SimEngine, Store
+from tests.sim.store import SimEngine
 
 LIMIT_S, CALM_S = 1000.0, 300.0
 """Virtual seconds until goals that have not ended are stuck, and until all must be quiet after the last has ended."""
 CLIENT = "client.sim"
 Trace = Callable[..., None]
-
-
-@functools.cache
-def stores() -> dict[str, Store]:
-    """One per owner and (real) process, reset for each schedule."""
-    found = {}
-    for name, tables in (("planner", services.planner.store.TABLES), ("inference", services.inference.store.TABLES)):
-        Database("sqlite+aiosqlite://", tables, stamp=Stamp(name, name))  # adds the tables of messaging
-        Tables.on(tables)
-        found[name] = Store(tables)
-    return found
 
 
 @dataclass
@@ -53,7 +42,6 @@ class World:
     tell: Trace | None = None
     sites: list[tuple[str, str, tuple[tuple[str, int], ...]]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
-    remembered: Counter[str] = field(default_factory=Counter)
     order: int = 0
     stuck: bool = False
 
@@ -68,9 +56,10 @@ class World:
         self._processes: dict[str, Process] = {}
         self._links: dict[str, SimLink] = {}
         self._lives: Counter[str] = Counter()
-        self._passed: Counter[tuple[str, str]] = Counter()
+        self._passed: Counter[Crash] = Counter()
         self._due: Crash | None = None
         self._crashes = list(self.schedule.crashes)
+        self._poisoned: tuple[Any, ...] | None = None
         self._at_work = [trouble for trouble in self.schedule.troubles if trouble.at is None]
 
     def trace(self, what: str, *details: Any) -> None:
@@ -83,13 +72,16 @@ class World:
         for store in stores().values():
             store.reset()
         log_to(self.trace if self.tell else None)
-        self.loop.on_point = self._on_point
+        self.loop.on_point, self.loop.thread_s = self._on_point, self._thread_s
+        self.broker.on_deliver = self._on_deliver
         replaced = [
             (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(stores()[schema])),
             (Database, "_lock_sqlite", lambda _: None),
             (Database, "_migrate", _no_migration),
             (shared.runtime.service, "Link", self._link),
             (services.inference.app, "Script", lambda _: self.model),
+            (services.memory.app, "schema", memory_tables),
+            (services.memory.app, "SearchIndex", index),
         ]
         asyncio._set_running_loop(self.loop)
         try:
@@ -116,7 +108,7 @@ class World:
         return link
 
     def _begin(self) -> None:
-        for name in NAMES:
+        for name in self.schedule.names:
             self._start(name)
         for message_id, goal, at in self.schedule.goals:
             out = Outgoing(
@@ -134,6 +126,9 @@ class World:
         self.loop.outside_later(0.5, self._look)
 
     def _publish(self, out: Outgoing) -> None:
+        if self.broker.down_until > self.loop.now:
+            self.loop.outside_later(self.broker.down_until - self.loop.now, self._publish, out)
+            return
         self.trace("client", out.type, out.message_id)
         self.broker.publish(out)
 
@@ -141,7 +136,7 @@ class World:
         self._lives[name] += 1
         process = self.loop.process(name, self._lives[name])
         self._processes[name] = process
-        service = process.context.run(build, name, remembered=self.remembered)
+        service = process.context.run(build, name, many=self.schedule.many)
         self.trace("start", name, f"life {process.life}")
         self.loop.spawn(process, self._serve(process, service))
 
@@ -161,12 +156,18 @@ class World:
                 self._at_work.remove(trouble)
                 self.loop.outside_later(0, self._trouble, trouble)
                 break
-        for label_or_any in (label, "any"):
-            key = (process.name, label_or_any)
-            self._passed[key] += 1
-            for crash in self._crashes:
-                if (crash.process, crash.point) == key and crash.nth <= self._passed[key] and self._due is None:
-                    self._due = crash
+        for crash in self._crashes:
+            if crash.process != process.name or crash.point not in (label, "any"):
+                continue
+            if crash.function and not _on_stack(crash.function):
+                continue
+            self._passed[crash] += 1
+            if crash.nth <= self._passed[crash] and self._due is None:
+                self._due = crash
+
+    def _thread_s(self, process: Process) -> float:
+        """Agents work for seconds, mostly few: nothing of it is in a ledger. Others look something up."""
+        return 0.1 + self.random.random() ** 2 * 5 if process.service in ("researcher", "writer") else 0.002
 
     def _kill(self, crash: Crash) -> None:
         self._due = None
@@ -179,8 +180,7 @@ class World:
         self.trace("KILL", process.name, "at", process.last_point, where[-1] if where else "")
         self.loop.kill(process)
         if process.service == "inference":
-            rows = stores()["inference"].rows("SELECT id FROM generations WHERE state = 'done'")
-            self.model.crashed({row.id for row in rows})
+            self.model.crashed(process.name, paid_calls())
         self.loop.outside_later(crash.down_s, self._start, crash.process)
         if crash.noticed:
             died = ChildDied(service=process.service, instance=process.name, reason="simulated")
@@ -189,7 +189,29 @@ class World:
             )
             self.loop.outside_later(0.2, self._publish, out)
 
+    def _on_deliver(self, queue: Queue, letter: Letter, process: Process) -> None:
+        """A message that kills whoever handles it, each time. One that a dead consumer held is only put aside."""
+        if self.schedule.poison != letter.out.type or (letter.returns and not queue.name.endswith(".suspect")):
+            return
+        what = _identity(letter)
+        self._poisoned = self._poisoned or what
+        if what == self._poisoned and self.calm_at is None and self._due is None:
+            self.trace("POISON", process.name, letter.out.message_id[:8])
+            crash = Crash(process.name, "poison", 1, 0.1 + self.random.random() * 2, noticed=self.random.random() < 0.8)
+            self._crashes.append(crash)
+            self._due = crash
+
+    def _restart_broker(self, for_s: float) -> None:
+        """All connections end, exclusive queues are gone, what was not acked is delivered again."""
+        self.broker.down_until = self.loop.now + for_s
+        for link in list(self._links.values()):
+            link.cut(for_s + self.random.random() * 0.5)
+
     def _trouble(self, trouble: Trouble) -> None:
+        if trouble.kind == "broker" and self.calm_at is None:
+            self.trace("BROKER", f"{trouble.for_s:.1f} s")
+            self._restart_broker(trouble.for_s)
+            return
         process = self._processes.get(trouble.process)
         if process is None or self.calm_at is not None:
             return
@@ -199,6 +221,8 @@ class World:
             link.cut(trouble.for_s)
             return
         process.frozen_until = self.loop.now + trouble.for_s
+        if process.service == "inference":
+            self.model.crashed(process.name, paid_calls())  # a lease may end meanwhile: as good as dead
         if trouble.for_s > HEARTBEAT_S:
             self.loop.outside_later(HEARTBEAT_S, link.cut, trouble.for_s - HEARTBEAT_S + 0.5)
 
@@ -225,9 +249,27 @@ class World:
         if self.loop.now < (self._looked_at if hasattr(self, "_looked_at") else 0):
             return False
         self._looked_at = self.loop.now + 0.5
-        if set(self.broker.busy()) - {CLIENT} or len(self._processes) < len(NAMES):
+        if set(self.broker.busy()) - {CLIENT} or len(self._processes) < len(self.schedule.names):
             return False
         return not any(store.held_by or store.rows("SELECT id FROM outbox LIMIT 1") for store in stores().values())
+
+
+def _on_stack(function: str) -> bool:
+    """Is this function of the product's what came here?"""
+    frame = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_qualname == function:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _identity(letter: Letter) -> tuple[Any, ...]:
+    """What makes two messages the same to a poison: a step that is given out anew is the same step."""
+    if letter.out.type != "run_step.v1":
+        return (letter.out.message_id,)
+    step = json.loads(letter.out.body)
+    return (step["goal_id"], step["step"])
 
 
 async def _no_migration(*_: Any) -> None:
