@@ -19,6 +19,7 @@ from services.cli import (
     publish,
     retry,
     supervise,
+    supervision_tree,
     up,
     verify,
     watch,
@@ -42,6 +43,7 @@ def build() -> App:
         ask.ask, goals.goals, goals.show, watch.watch, goals.cancel, retry.retry, goals.report, publish.publish,
         mesh.url, verify.verify, doctor.doctor, logs.logs, demo.demo, up.up, up.down,
         supervise.ps, supervise.stop, supervise.release, supervise.kill, supervise.scale,
+        supervision_tree.tree, supervision_tree.reload,
     ):  # fmt: skip
         app.command(command)
     for name, group in (("corpus", corpus), ("memory", memory), ("dead", dead)):

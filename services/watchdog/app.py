@@ -23,6 +23,7 @@ from services.watchdog.liveness import Liveness
 from services.watchdog.mesh import Mesh
 from services.watchdog.post_mortem import PostMortem
 from services.watchdog.process_engine import ProcessEngine
+from services.watchdog.reloading import Reloading
 from services.watchdog.settings import ROOT, Settings
 from services.watchdog.supervision import Supervisor
 from services.watchdog.tree import Group, without
@@ -32,9 +33,11 @@ from services.watchdog.watch import Watch
 from shared.contracts.supervision import (
     ActionTaken,
     ChildDied,
+    DescribeTree,
     KillService,
     ListChildren,
     ReleaseService,
+    ReloadTree,
     ScaleService,
     StopService,
 )
@@ -69,6 +72,7 @@ async def _run(settings: Settings) -> int:
 def build(settings: Settings) -> Mesh:
     """Reads the tree and prepares the private broker. Raises ConfigurationError."""
     settings = settings.model_copy(update={"home": settings.home.absolute(), "instance": "watchdog-1"})
+    foreign_broker = "amqp_url" in settings.model_fields_set
     tree = _tree(settings)
     epoch = Epoch(settings.home / "run" / "leaders")
     if settings.mode == "docker":
@@ -88,7 +92,15 @@ def build(settings: Settings) -> Mesh:
         leads=lambda: epoch.holds() is not None, on_look=post_mortem.note_memory,
     )  # fmt: skip
     autoscaler = Autoscaler(watch, messages_in_hand(engine, settings.home, settings.beats))
-    return Mesh(settings, watch, lambda: _service(settings, watch, announcements, autoscaler), keeper_pid, epoch)
+    reloading = Reloading(watch, lambda: _tree_again(settings, without_broker=foreign_broker))
+
+    def connect() -> Service:
+        service = _service(settings, watch, announcements, autoscaler)
+        service.subscribe(WATCHDOG, DescribeTree, reloading.on_describe_tree)
+        service.subscribe(WATCHDOG, ReloadTree, reloading.on_reload_tree)
+        return service
+
+    return Mesh(settings, watch, connect, keeper_pid, epoch, reloading.reload)
 
 
 def _service(settings: Settings, watch: Watch, announcements: Announcements, autoscaler: Autoscaler) -> Service:
@@ -114,6 +126,11 @@ def _tree(settings: Settings) -> Group:
         return parse_tree(path.read_text(encoding="utf-8"), source=str(path), mode=settings.mode)
     except (OSError, TreeError) as error:
         raise ConfigurationError(str(error), field="WARREN_TREE") from error
+
+
+def _tree_again(settings: Settings, *, without_broker: bool) -> Group:
+    tree = _tree(settings)
+    return without(tree, BROKER) if settings.mode == "process" and without_broker else tree
 
 
 def _with_broker(settings: Settings, tree: Group) -> tuple[Settings, Group, Launches]:

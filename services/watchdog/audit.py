@@ -17,7 +17,7 @@ from shared.contracts.supervision import ActionTaken
 
 LIMIT_BYTES, KEPT_FILES = 5 * 1024 * 1024, 3
 RECENT_S = 10.0
-DECISIONS = {"held", "released", "quarantined", "gave_up", "shutdown"}
+DECISIONS = {"held", "released", "quarantined", "gave_up", "shutdown", "reloaded"}
 """Reports that are actions themselves; the others are their reasons."""
 log = structlog.get_logger()
 

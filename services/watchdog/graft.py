@@ -100,9 +100,10 @@ class _Graft:
             self.changes.changed.append(spec.id)
             if slot.spec.command != spec.command:
                 self.to_run_anew.append((run, slot))
+        wanted_now = owner is not run or slot.spec.restart is not Restart.PERMANENT
+        if wanted_now and spec.restart is Restart.PERMANENT and slot.life is Life.DOWN:
+            self.to_start.append((run, slot))  # out of a group that was down, or it had ended and was done then
         slot.spec = spec
-        if owner is not run and slot.life is Life.DOWN and spec.restart is Restart.PERMANENT:
-            self.to_start.append((run, slot))  # out of a group that was down into one that may be up
         return slot
 
     def _scaled(self, run: GroupRun, spec: Group) -> Iterator[Slot]:

@@ -1,6 +1,7 @@
 """The watchdog's own life: signals, the keeper's pipe, `mesh.json`, and the AMQP side that may come and go.
 
 SIGINT: shut everything down, in reverse order. SIGTERM: leave, the children go on and a successor adopts them.
+SIGHUP: the tree is read again.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Mesh:
     connect: Callable[[], Service]
     keeper_pid: int | None = None
     epoch: Epoch | None = None
+    reload: Callable[[], object] = lambda: None
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _orders: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -87,6 +89,7 @@ class Mesh:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._orders.put_nowait, "shut down")
         loop.add_signal_handler(signal.SIGTERM, self._orders.put_nowait, "leave")
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         keeper = self.settings.keeper_fd
         if keeper is not None:
 

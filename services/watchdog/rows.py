@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,3 +23,10 @@ def row(status: Status, engine: Engine, beats: Mapping[str, Beat]) -> dict[str, 
     found |= {"state": status.state, "restarts": status.restarts, "uptime_s": round(uptime, 1)}
     found |= {"started_at": where.started_at, "reason": status.reason or None}
     return found | ({"engine": beat.engine} if beat and beat.engine else {})
+
+
+def own_row(mode: str, *, restarts: int, born: float) -> dict[str, Any]:
+    """The watchdog itself; `born` in seconds since the epoch."""
+    own: dict[str, Any] = {"service": "watchdog", "instance": "watchdog-1", "state": "running"}
+    own |= {"container": socket.gethostname()} if mode == "docker" else {"pid": os.getpid()}
+    return own | {"restarts": restarts, "started_at": born, "uptime_s": round(time.time() - born, 1)}

@@ -125,7 +125,9 @@ class Supervisor:
     def statuses(self, now: float) -> list[Status]:
         """Every child in start order."""
         return [
-            Status(slot.spec, _state(group, slot), slot.restarts, group.intensity.left(now), slot.reason, group.spec.id)
+            Status(
+                slot.spec, state_of(group, slot), slot.restarts, group.intensity.left(now), slot.reason, group.spec.id
+            )
             for group, slot in self._leaves()
             if isinstance(slot.spec, Child)
         ]
@@ -169,9 +171,10 @@ class Supervisor:
         self._read_letters()
         if self._next and settled(self._root):
             (tree, containers), self._next = self._next, None
+            so_far = len(self._desk.actions)
             self.changes = graft(self._root, tree, containers=containers)
             reason = "; ".join(self.changes.lines()) or "nothing has changed"
-            self._desk.actions.append(Report("reloaded", tree.id, reason))
+            self._desk.actions.insert(so_far, Report("reloaded", tree.id, reason))
             self._read_letters()
         actions, self._desk.actions = self._desk.actions, []
         return actions
@@ -227,7 +230,8 @@ def _deliver(group: GroupRun, slot: Slot, event: Event) -> None:
         group.exited(slot, event)
 
 
-def _state(group: GroupRun, slot: Slot) -> str:
+def state_of(group: GroupRun, slot: Slot) -> str:
+    """A child's state as people see it: starting, running, held, quarantined, stopped."""
     if slot.held:
         return "held"
     if slot.life in (Life.RUNNING, Life.STARTING):

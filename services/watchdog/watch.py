@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -22,10 +20,10 @@ from services.watchdog.actions import Action, Exited, Kill, Report, Start, Start
 from services.watchdog.audit import Audit
 from services.watchdog.engine import Appeared, Engine, EngineEvent, Vanished
 from services.watchdog.liveness import Watched
-from services.watchdog.rows import row
+from services.watchdog.rows import own_row, row
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import NotFound, Status, Supervisor
-from services.watchdog.tree import Child, replica
+from services.watchdog.tree import Child, Group, leaves, replica
 from services.watchdog.vigil import Vigil
 
 SAME_BREATH_S = 30.0
@@ -106,6 +104,12 @@ class Watch:
         """Stops one child and drops it from the tree. Raises NotFound."""
         self._perform(self.supervisor.forget(child_id, self.clock()))
 
+    def reload(self, tree: Group) -> None:
+        """Puts another tree in the place of this one (see `Supervisor.reload`)."""
+        here = frozenset(c.id for c in leaves(tree) if self.engine.whereabouts(c.id).container)
+        containers = here if self.engine.mode == "docker" else None
+        self._perform(self.supervisor.reload(tree, self.clock(), containers=containers))
+
     def shut_down(self) -> None:
         """Stops everything in reverse order; `down` is set when it is done. A second call changes nothing."""
         self._perform(self.supervisor.shutdown(self.clock()))
@@ -141,9 +145,7 @@ class Watch:
         """The children as `warren ps --json` prints them; `started_at` in seconds since the epoch."""
         statuses = self.supervisor.statuses(self.clock())
         beats = self._vigil.beats([s.child.id for s in statuses])
-        own: dict[str, Any] = {"service": "watchdog", "instance": "watchdog-1", "state": "running"}
-        own |= {"container": socket.gethostname()} if self.engine.mode == "docker" else {"pid": os.getpid()}
-        own |= {"restarts": self.restarts, "started_at": self.born, "uptime_s": round(time.time() - self.born, 1)}
+        own = own_row(self.engine.mode, restarts=self.restarts, born=self.born)
         rows = [row(one, self.engine, beats) for one in statuses]
         listed = own.get("container") is not None and any(one.get("container") == own["container"] for one in rows)
         return rows if listed else [*rows, own]

@@ -98,3 +98,60 @@ class ActionTaken(Event, owner="watchdog", name="action_taken"):
     child: str
     reason: str
     epoch: int = 0
+
+
+class TreeNode(Value):
+    """One line of the supervision tree: a group (a supervisor) or a child; nodes come in drawing order."""
+
+    kind: Literal["group", "child"]
+    id: str
+    parent: str | None = None
+    state: str
+    """Of a child as in `ChildView`; of a group: up, starting, restarting, stopping, quarantined, down."""
+    restart: Literal["permanent", "transient", "temporary"] = "permanent"
+    reason: str | None = None
+    service: str | None = None
+    restarts: int = 0
+    """How often this child was restarted."""
+    uptime_s: float = 0.0
+    strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] | None = None
+    max_restarts: int | None = None
+    period_s: int | None = None
+    restarts_left: int | None = None
+    """How many restarts the group may still spend now; one more than these, and it gives up."""
+    on_exhausted: Literal["escalate", "quarantine"] | None = None
+    next_try_s: float | None = None
+    """When a quarantined group is tried again, in seconds from now."""
+    children: int | None = None
+    """How many a group has, `running` of them with a process: OTP's count_children."""
+    running: int | None = None
+    last_failed: str | None = None
+    """Which child of the group failed last, why, and how long ago."""
+    last_failed_reason: str | None = None
+    last_failed_ago_s: float | None = None
+
+
+class DescribeTree(Command, owner="watchdog", name="describe_tree"):
+    """The supervision tree as it runs. Answered by `TreeDescribed`."""
+
+
+class TreeDescribed(Reply, owner="watchdog", name="tree_described"):
+    nodes: tuple[TreeNode, ...]
+    mode: Literal["process", "docker"]
+    reload_waits: bool = False
+    """A changed tree was read and is applied as soon as nobody is starting or stopping."""
+    refused: str | None = None
+    """Why the tree that was read last is not in force, with line and field."""
+
+
+class ReloadTree(Command, owner="watchdog", name="reload_tree"):
+    """Read `supervision.toml` again and apply what changed. Answered by `TreeReloaded`, or `Refused` with the line that
+    is wrong; then the old tree stays in force."""
+
+
+class TreeReloaded(Reply, owner="watchdog", name="tree_reloaded"):
+    """`changes`: e.g. "added writer-2"; none if nothing has changed. `waits`: they are applied as soon as nobody is
+    starting or stopping."""
+
+    changes: tuple[str, ...] = ()
+    waits: bool = False

@@ -98,6 +98,12 @@ def test_a_child_that_moves_to_another_group_goes_on_running():
     assert engine.running == {"memory-1", "planner-1", "researcher-1", "researcher-2"}
 
 
+def test_a_job_that_had_ended_and_is_permanent_now_is_started():
+    engine = running(TREE + '[[children]]\nservice = "job"\nrestart = "transient"\n')
+    engine.crash("job-1", code=0)
+    assert reload(engine, TREE + '[[children]]\nservice = "job"\n') == ["start job-1"]
+
+
 def test_holds_and_quarantines_and_replicas_beyond_the_tree_stay():
     engine = running()
     engine.hold("planner")

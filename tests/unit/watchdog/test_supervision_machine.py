@@ -127,7 +127,6 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: not self.over)
     def the_same_children_get_other_rules(self, tree: Group) -> None:
         if {c.id for c in leaves(tree) if c.restart is Restart.TEMPORARY} | self.children() == set(NAMES):
-            self.restarts.clear()
             self.perform(self.supervisor.reload(tree, self.now))
 
     @rule()
@@ -207,7 +206,9 @@ class World(RuleBasedStateMachine):
             elif isinstance(action, Kill):
                 assert name in self.processes, f"{name} is killed, and was not there"
                 self.processes[name] = "stopping"
-        if not any(isinstance(action, Report) and action.kind == "reloaded" for action in actions):
+        if any(isinstance(action, Report) and action.kind == "reloaded" for action in actions):
+            self.restarts.clear()  # other budgets from now on
+        else:
             self.in_order(asked)
 
     def in_order(self, actions: list[Start | Stop | Kill]) -> None:
