@@ -15,6 +15,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from shared.contracts.labels import LABELS, labels_for, language_of
 from shared.contracts.report import Citation, Removed, ReportBundle
 
 AROUND = 280
@@ -28,9 +29,10 @@ def page(report: ReportBundle, texts: Mapping[str, str]) -> str:
     """The whole page, always the same. `texts`: stored texts by sha256; without one the quote stands alone."""
     known = {citation.n for citation in report.citations}
     shown = "\n".join(_citation(citation, texts.get(citation.sha256)) for citation in report.citations)
-    aside = f'<aside aria-label="Sources">\n<h2>Sources</h2>\n{shown}\n</aside>' if shown else ""
+    name = labels_for(report.goal).sources
+    aside = f'<aside aria-label="{name}">\n<h2>{name}</h2>\n{shown}\n</aside>' if shown else ""
     return (
-        '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{language_of(report.goal)}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f"<title>{escape(_one_line(report.goal)[:120])}</title>\n<style>\n{_STYLE.read_text()}</style>\n</head>\n"
@@ -54,9 +56,8 @@ def _article(markdown: str, known: Iterable[int]) -> str:
 
 def _without_sources(tokens: Sequence[Token]) -> list[Token]:
     """All but the last section "Sources"; the line with the report's figure, its last paragraph, stays."""
-    starts = [
-        n for n, token in enumerate(tokens) if token.type == "heading_open" and tokens[n + 1].content == "Sources"
-    ]
+    names = {labels.sources for labels in LABELS.values()}
+    starts = [n for n, token in enumerate(tokens) if token.type == "heading_open" and tokens[n + 1].content in names]
     ends = [n for n, token in enumerate(tokens) if token.type == "paragraph_open" and token.level == 0]
     if not starts or not ends or ends[-1] < starts[-1]:
         return list(tokens)

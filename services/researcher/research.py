@@ -8,6 +8,7 @@ from shared.contracts.citing import cited_sentences
 from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, supports
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs
+from shared.contracts.labels import counted, labels_for
 from shared.contracts.library import Passage
 from shared.contracts.rows import row_spans
 from shared.contracts.sentences import sentences
@@ -204,17 +205,15 @@ def result(step: RunStep, what: Found, *, not_found: Sequence[str] = (), reason:
 
 def nothing_said(step: RunStep, *, documents: int, absent: Sequence[str] = (), read: int = 0) -> tuple[str, ...]:
     """What was sought and where, for a step that found nothing."""
+    labels = labels_for(step.question)
+    where = counted(labels.documents, documents)
     if absent:
-        return tuple(f'no passage in {_documents(documents)} mentions "{name}"' for name in absent)
+        return tuple(labels.unmentioned.format(documents=where, word=name) for name in absent)
     if read:
-        return (f"{_documents(documents)} searched, none of the {read} nearest passages answers: {step.question}",)
+        return (labels.unanswered.format(documents=where, n=read, what=step.question),)
     if not step.corpora:
-        return (f"the goal names no corpus, and nothing was remembered that answers: {step.question}",)
-    return (f"no passage in {_documents(documents)} matches: {step.question}",)
-
-
-def _documents(count: int) -> str:
-    return "1 document" if count == 1 else f"{count} documents"
+        return (labels.no_corpus.format(what=step.question),)
+    return (labels.unmatched.format(documents=where, what=step.question),)
 
 
 def _all_text(passage: Passage) -> str:

@@ -8,6 +8,7 @@ from services.writer.section import Section
 from shared.contracts.citing import CitedSentence
 from shared.contracts.evidence import Evidence
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs, Purpose
+from shared.contracts.labels import labels_for
 from shared.contracts.steps import RunStep, StepResult
 from shared.contracts.words import content_words
 
@@ -68,7 +69,7 @@ def not_found(results: Iterable[StepResult], sections: Sequence[Section]) -> tup
         if result.status == "failed":
             said.append(f"{result.question} (the step failed: {result.reason or 'no reason was given'})")
     said += [
-        f"nothing that a quote supports: {section.question}"
+        labels_for(section.question).unsupported.format(what=section.question)
         for section in sections
         if not section.claims and not section.repeats
     ]

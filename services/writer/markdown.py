@@ -10,6 +10,7 @@ from services.writer.page import Page
 from services.writer.section import Section
 from services.writer.table import Table
 from shared.contracts.evidence import Evidence
+from shared.contracts.labels import Labels, counted, labels_for
 from shared.contracts.report import Citation, Source, WrittenReport
 
 REPORT_BYTES = 700 * 1024
@@ -60,59 +61,61 @@ def plain(text: str) -> str:
 
 def title(page: Page) -> str:
     goal = _cut(plain(page.goal), 160)
-    return f"Evidence digest (no model): {goal}" if page.engine == "extractive" else goal
+    return f"{labels_for(page.goal).digest}: {goal}" if page.engine == "extractive" else goal
 
 
 def _markdown(page: Page, numbers: Mapping[str, int], citations: Sequence[Citation], sources: int) -> str:
     blocks: list[str] = []
+    labels = labels_for(page.goal)
     if page.engine_reason:
         blocks.append(f"engine: {plain(page.engine)} - {_cut(plain(page.engine_reason), 500)}")
     blocks.append(f"# {title(page)}")
     if page.table:
-        blocks += ["## Comparison", _table(page.table, numbers)]
+        blocks += [f"## {labels.comparison}", _table(page.table, numbers, labels)]
     if citations:
-        blocks += ["## Summary", _text(page.summary, numbers, as_list=page.engine == "extractive")]
+        blocks += [f"## {labels.summary}", _text(page.summary, numbers, as_list=page.engine == "extractive")]
     else:
-        blocks.append("Nothing in this report could be supported by a source, so it says nothing and cites nothing.")
+        blocks.append(labels.nothing)
     for section in page.sections:
-        blocks += _section(section, page, numbers)
+        blocks += _section(section, page, numbers, labels)
     if page.not_found:
-        blocks += ["## Not found", "\n".join(f"- {plain(text)}" for text in page.not_found)]
+        blocks += [f"## {labels.not_found}", "\n".join(f"- {plain(text)}" for text in page.not_found)]
     if citations:
-        blocks += ["## Sources", "  \n".join(_source(citation) for citation in citations)]
+        blocks += [f"## {labels.sources}", "  \n".join(_source(citation) for citation in citations)]
     blocks.append(figure(page, len(citations), sources))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def figure(page: Page, citations: int, sources: int) -> str:
     """The report's own figure, its last line. All citations left are verified: the gate lets no other through."""
-    where = f"in {_count(sources, 'source')}"
+    labels = labels_for(page.goal)
+    where = counted(labels.in_sources, sources)
     if page.engine == "extractive":
-        line = f"{_count(citations, 'quote')}, all found verbatim {where}" if citations else "0 quotes"
+        line = f"{counted(labels.quotes, citations)} {where}" if citations else labels.no_quotes
     else:
-        line = f"{_count(citations, 'citation')}, {citations} verified {where}"
-    return f"{line}; {_count(len(page.removed), 'sentence')} removed" if page.removed else line
+        line = f"{counted(labels.citations, citations)} {where}"
+    return f"{line}; {counted(labels.removed, len(page.removed))}" if page.removed else line
 
 
-def _section(section: Section, page: Page, numbers: Mapping[str, int]) -> list[str]:
+def _section(section: Section, page: Page, numbers: Mapping[str, int], labels: Labels) -> list[str]:
     if not section.claims and (not section.repeats or len(page.sections) == 1):
         return []
-    mark = " (quoted)" if section.quoted and section.claims else ""
+    mark = f" ({labels.quoted})" if section.quoted and section.claims else ""
     blocks = [f"## {_cut(plain(section.question), 200)}{mark}"]
     if section.note:
         blocks.append(f"*{_cut(plain(section.note), 300)}*")
     if section.claims:
         blocks.append(_text(section.claims, numbers, as_list=section.quoted or page.engine == "extractive"))
     else:
-        blocks.append("Answered above; nothing more was found.")
+        blocks.append(labels.above)
     return blocks
 
 
-def _table(table: Table, numbers: Mapping[str, int]) -> str:
+def _table(table: Table, numbers: Mapping[str, int], labels: Labels) -> str:
     """Every cell cited, or "not stated"."""
     lines = [["", *table.subjects], ["---"] * (1 + len(table.subjects))]
     for row in table.rows:
-        shown = [f"{plain(cell.text)} {_marks(cell, numbers)}" if cell else "not stated" for cell in row.cells]
+        shown = [f"{plain(cell.text)} {_marks(cell, numbers)}" if cell else labels.not_stated for cell in row.cells]
         lines.append([plain(row.aspect), *shown])
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
@@ -162,7 +165,3 @@ def _source(citation: Citation) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 3].rsplit(" ", 1)[0].rstrip("\\ ") + "..."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

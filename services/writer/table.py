@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.writer.gate import Archive, Claim
 from services.writer.section import Section
 from shared.contracts.comparison import Comparison, comparison
+from shared.contracts.labels import labels_for
 from shared.contracts.reading import same_word
 from shared.contracts.rows import cells, stated
 from shared.contracts.sentences import sentences
@@ -35,8 +36,13 @@ def table(goal: str, sections: Sequence[Section], archive: Archive) -> Table | N
     whole = comparison(goal) or (compared[0][1] if compared else None)
     if whole is None:
         return None
-    rows = [_row(section, found, whole, archive) for section, found in compared if _same(found, whole)]
-    rows += _what_each_is(sections, whole, archive)
+    labels = labels_for(goal)
+    rows = [
+        Row(", ".join(found.aspects) or labels.difference, _cells(section.claims, whole, archive))
+        for section, found in compared
+        if _same(found, whole)
+    ]
+    rows += [Row(labels.what_it_is, each) for each in _what_each_is(sections, whole, archive)]
     filled = tuple(row for row in rows if any(row.cells))
     return Table(whole.subjects, filled) if filled else None
 
@@ -45,18 +51,17 @@ def _same(one: Comparison, other: Comparison) -> bool:
     return [s.casefold() for s in one.subjects] == [s.casefold() for s in other.subjects]
 
 
-def _row(section: Section, found: Comparison, whole: Comparison, archive: Archive) -> Row:
-    aspect = ", ".join(found.aspects) or "difference"
-    return Row(aspect, tuple(_cell(section.claims, subject, whole, archive) for subject in whole.subjects))
+def _cells(claims: Sequence[Claim], whole: Comparison, archive: Archive) -> tuple[Claim | None, ...]:
+    return tuple(_cell(claims, subject, whole, archive) for subject in whole.subjects)
 
 
-def _what_each_is(sections: Sequence[Section], whole: Comparison, archive: Archive) -> list[Row]:
+def _what_each_is(sections: Sequence[Section], whole: Comparison, archive: Archive) -> list[tuple[Claim | None, ...]]:
     """Sections about one subject each, `What is X?`, make one row together."""
     found: list[Claim | None] = []
     for subject in whole.subjects:
         about = [s for s in sections if comparison(s.question) is None and _only(s.question, subject, whole)]
         found.append(_cell(about[0].claims, subject, whole, archive) if about else None)
-    return [Row("what it is", tuple(found))] if any(found) else []
+    return [tuple(found)] if any(found) else []
 
 
 def _cell(claims: Sequence[Claim], subject: str, whole: Comparison, archive: Archive) -> Claim | None:

@@ -182,6 +182,8 @@ async def _attack(options: Options, target: Target, stub: StubOllama, url: str, 
     def answered(message: AbstractIncomingMessage) -> None:
         if message.type == "goal_ended.v1":
             ledger.answered(message.correlation_id or "", message.message_id or "", message.body)
+            if entry := ledger.entries.get(message.correlation_id or ""):
+                seen.answered(entry.goal_id)
 
     def heard(message: AbstractIncomingMessage) -> None:
         seen.hear(json.loads(message.body), time.time())

@@ -32,8 +32,7 @@ class Seen:
             self.memory_at = now
         if name in _ENDS:
             self.ended += goal in self.open_goals
-            self.open_goals.discard(goal)
-            self.working = {key: who for key, who in self.working.items() if key[0] != goal}
+            self.answered(goal)
         elif name == "planning_started":
             self.open_goals.add(goal)
         elif name in _BEGINS:
@@ -41,6 +40,11 @@ class Seen:
             self.began[worker] = now
         elif name in ("step_finished", "step_failed"):
             self.working.pop((goal, step), None)
+
+    def answered(self, goal: str) -> None:
+        """Its end, as the one who asked was told: that is never missed, while an event may be."""
+        self.open_goals.discard(goal)
+        self.working = {key: who for key, who in self.working.items() if key[0] != goal}
 
     def holds(self, service: str, *, instance: str, calls: int, now: float) -> str | None:
         """What this service holds now, in words, or None. `calls`: open at the model server."""

@@ -100,3 +100,22 @@ async def test_of_two_column_papers_nothing_but_their_sentences_is_quoted(tmp_pa
 def orphan(desk: Desk, before: str, text: str) -> bool:
     """A sentence that leans on the one before it in its paper, which does not stand before it here."""
     return text.startswith(LEANS) and not any(before and f"{before} {text}" in whole for whole in desk.texts.values())
+
+
+GERMAN = """# Warteschlangen
+
+Eine Quorum-Warteschlange kopiert jede Nachricht auf mehrere Knoten. Eine klassische Warteschlange behält ihre
+Nachrichten auf einem einzigen Knoten. Die Quorum-Warteschlange braucht mindestens drei Knoten.
+"""
+
+
+async def test_a_report_is_in_the_language_of_its_question(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "index.db")
+    desk.add({"warteschlangen.md": GERMAN.encode()})
+    report = (await desk.report("Wie viele Knoten braucht die Quorum-Warteschlange?")).report
+    assert report.startswith("# Belegsammlung (ohne Modell): Wie viele")
+    assert "## Zusammenfassung\n\n- Die Quorum-Warteschlange braucht mindestens drei Knoten. [1]" in report
+    assert "## Quellen" in report
+    absent = await desk.report("Was kostet der Zeppelin?")
+    assert "Zeppelin" in absent.not_found[0]
+    assert "Dokument" in absent.not_found[0]
