@@ -55,9 +55,10 @@ test: ## All tests, lane by lane (the Docker lane where an engine answers)
 	@infra/setup --dev --broker
 	@tests/lanes
 
-soak: ## What the lanes only sample, whole: every crash point, ten minutes at full load (half an hour or so)
+soak: ## What the lanes only sample, whole: every crash point, every fault (twenty minutes or so)
 	@infra/setup --dev --broker
-	@WARREN_SOAK=1 $(VENV)/python -m pytest -rs tests/crash tests/integration/test_hangs.py tests/integration/test_broker_away.py
+	@WARREN_SOAK=1 $(VENV)/python -m pytest -rs tests/crash tests/e2e/process/test_8_faults.py \
+	  tests/integration/test_hangs.py tests/integration/test_broker_away.py
 
 unit: ## The tests without any I/O, in seconds
 	@infra/setup --dev

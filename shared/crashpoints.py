@@ -2,10 +2,13 @@
 
 Off, and free, unless the setting WARREN_CRASH_FILE names a file. While that file holds `<service>.<point>`, the first
 process of that service to come by takes the file away and dies. Users may try it on their own mesh as our tests do.
+Beside them the faults that nobody can do to a process from outside, `<service>!<fault>`: `block` stops its loop and
+`memory` takes memory until there is none, both once; `exit` ends every process of the service as it starts.
 """
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -56,3 +59,27 @@ def reached(point: Point) -> None:
     except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+MEMORY_MB = 1100
+"""More than any container of ours may have. Where there is no limit, it is an error that ends the process."""
+
+
+def misbehave(*, starting: bool = False) -> None:
+    """Called when a process starts and at each of its beats. Does nothing, or does not return."""
+    if _Armed.file is None:
+        return
+    try:
+        service, _, fault = _Armed.file.read_text().strip().partition("!")
+    except FileNotFoundError:
+        return
+    if service != _Armed.service:
+        return
+    if fault == "exit" and starting:
+        raise SystemExit(1)
+    if fault in ("block", "memory") and not starting:
+        _Armed.file.unlink(missing_ok=True)
+        if fault == "block":
+            time.sleep(3600)
+        taken = [bytearray(os.urandom(1024) * 1024) for _ in range(MEMORY_MB)]
+        os._exit(len(taken) and 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from shared.crashpoints import arm
+from shared.crashpoints import arm, misbehave
 from shared.errors import ConfigurationError, WarrenError
 from shared.runtime import logging
 from shared.runtime.heartbeat import beat
@@ -26,6 +26,7 @@ def run(service: Service) -> None:
     gc.set_threshold(*GC_THRESHOLD)
     settings = service.settings
     arm(service.name, settings.crash_file)
+    misbehave(starting=True)
     logging.configure(
         service=service.name, instance=service.instance, level=settings.log_level, form=settings.log_format
     )
@@ -68,6 +69,7 @@ async def _run(service: Service) -> None:
 
 
 def _status(service: Service) -> dict[str, object]:
+    misbehave()
     ready = service.link.connected and bool(service.status.get("started"))
     reason = "" if ready else f"waits for the broker at {service.link.address}"
     stalled = service.hands.look(connected=service.link.connected)
