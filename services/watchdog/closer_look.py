@@ -78,7 +78,8 @@ class ProcessLook:
         state = _state(self.proc / str(pid) / "stat")
         if noted is None or state in ("T", "t"):
             return Signs(what="stopped" if state in ("T", "t") else "")
-        waits = [waited - noted.at_beat.get(thread, 0.0) for thread, waited in self._all_waited(pid).items()]
+        threads = self._all_waited(pid) if noted.late else {pid: self._waited(pid, pid)}  # those with an account
+        waits = [waited - noted.at_beat.get(thread, 0.0) for thread, waited in threads.items()]
         starved = max(waits, default=0.0)
         what = {"R": "computing", "D": "waiting for a disk", "S": "its loop is blocked"}.get(state, "")
         return Signs(starved, busy=state == "D", what=f"{what}, {starved:.1f} s without a processor")
