@@ -118,15 +118,21 @@ class Calls:
         async with self.database.unit() as unit:
             await self.ledger.stop(unit.connection, goal_id, owner=self.owner, before_epoch=before_epoch)
 
-    async def release_owner(self, owner: str) -> None:
-        """An instance died: its calls wait again. If that was our predecessor, ours go on."""
+    async def release_owner(self, owner: str, *, died_at: datetime | None = None) -> None:
+        """An instance died: its calls wait again. If that was our predecessor, ours go on; and so do those that the
+        successor of another has taken, of the same name, before we heard of the death."""
         if owner != self.owner:
-            await self._release(owner=owner, spare=self.owner)
+            held = died_at + self.lease if died_at else None
+            await self._release(owner=owner, spare=self.owner, held_until=held)
             self.wake()
 
-    async def _release(self, *, owner: str | None = None, spare: str | None = None) -> None:
+    async def _release(
+        self, *, owner: str | None = None, spare: str | None = None, held_until: datetime | None = None
+    ) -> None:
         async with self.database.unit() as unit:
-            freed = await self.ledger.release(unit.connection, now=self.clock(), owner=owner, spare=spare)
+            freed = await self.ledger.release(
+                unit.connection, now=self.clock(), owner=owner, spare=spare, held_until=held_until
+            )
         if freed:
             log.info("calls_released", calls=freed, owner=owner)
 

@@ -85,4 +85,4 @@ class Inference:
 
     async def on_child_died(self, message: ChildDied, _: Envelope) -> None:
         if message.service == "inference":
-            await self.calls.release_owner(message.holder)
+            await self.calls.release_owner(message.holder, died_at=message.at)

@@ -189,15 +189,22 @@ class Ledger:
         return found
 
     async def release(
-        self, connection: AsyncConnection, *, now: datetime, owner: str | None = None, spare: str | None = None
+        self,
+        connection: AsyncConnection,
+        *,
+        now: datetime,
+        owner: str | None = None,
+        spare: str | None = None,
+        held_until: datetime | None = None,
     ) -> int:
-        """Calls whose lease is over, and those of a dead owner (`*`: of all; but never of `spare`), wait again. Returns
-        how many."""
+        """Calls whose lease is over, and those of a dead owner (`*`: of all; but never of `spare`, and none whose lease
+        ends after `held_until`: the dead one cannot have had it), wait again. Returns how many."""
         lost = generations.c.lease_until < now
         if owner == "*":
             lost = generations.c.owner.is_not(None)
         elif owner is not None:
-            lost = or_(lost, and_(is_worker(generations.c.owner, owner), generations.c.owner != spare))
+            dead = and_(is_worker(generations.c.owner, owner), generations.c.owner != spare)
+            lost = or_(lost, and_(dead, generations.c.lease_until <= held_until) if held_until else dead)
         freed = await connection.execute(
             update(generations)
             .where(generations.c.state == "running", lost)

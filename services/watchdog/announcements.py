@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 
 import structlog
 
@@ -44,6 +45,7 @@ class Announcements:
             instance=status.child.id,
             worker=self._worker(status),
             reason=report.reason,
+            at=datetime.now(UTC),
             restarts=status.restarts,
             **{**asdict(remains), "held": remains.held},
         )

@@ -1,5 +1,6 @@
 """Supervision: between people (or the planner) and the watchdog."""
 
+from datetime import datetime
 from typing import Literal
 
 from shared.contracts.message import Command, Event, Reply, Value
@@ -72,6 +73,8 @@ class ChildDied(Event, owner="watchdog", name="child_died"):
     """What its process called itself, or how that name began (in containers it goes on with `-` and its pid); None when
     that is the instance."""
     reason: str
+    at: datetime | None = None
+    """When it was found to have ended: what its successor, of the same name, has taken since is not the dead one's."""
     restarts: int = 0
     held: tuple[HeldMessage, ...] = ()
     """What it had in hand: among these is the message that killed it, if one did."""

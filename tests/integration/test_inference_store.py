@@ -233,6 +233,24 @@ async def test_a_death_frees_the_calls_of_that_container_but_not_of_its_successo
             assert [row.id for row in await ledger.waiting(unit.connection)] == ids[:1]
 
 
+async def test_late_word_of_a_death_frees_nothing_that_the_successor_of_that_name_has_taken(url: str) -> None:
+    """A broker that was away tells of the death when the new process is at work (found by the simulator)."""
+    lease, died_at = timedelta(seconds=30), _now()
+    async with mesh(url, run=False) as one:
+        for n in range(2):
+            await one.ask(fresh(step=f"s{n}"))
+        ledger = one.calls.ledger
+        async with one.database.unit() as unit:
+            before, after = [row.id for row in await ledger.waiting(unit.connection)]
+            ends = {before: died_at - timedelta(seconds=1) + lease, after: died_at + timedelta(seconds=1) + lease}
+            for call, until in ends.items():
+                assert await ledger.claim(unit.connection, call, owner="inference-9", until=until)
+        one.calls.lease = lease
+        await one.calls.release_owner("inference-9", died_at=died_at)
+        async with one.database.unit() as unit:
+            assert [row.id for row in await ledger.waiting(unit.connection)] == [before]
+
+
 async def test_a_late_result_is_dropped(url: str) -> None:
     request = fresh()
     async with mesh(url, run=False) as one:

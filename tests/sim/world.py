@@ -20,7 +20,7 @@ from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import goal_id_for
 from shared.messaging.publish import Stamp
 from tests.sim.broker import HEARTBEAT_S, USER, Broker, Letter, Queue, SimLink
-from tests.sim.clock import log_to, virtual
+from tests.sim.clock import SimDatetime, log_to, virtual
 from tests.sim.loop import PROCESS, Process, SimLoop
 from tests.sim.mesh import build, index
 from tests.sim.model import Model
@@ -183,7 +183,7 @@ class World:
             self.model.crashed(process.name, paid_calls())
         self.loop.outside_later(crash.down_s, self._start, crash.process)
         if crash.noticed:
-            died = ChildDied(service=process.service, instance=process.name, reason="simulated")
+            died = ChildDied(service=process.service, instance=process.name, reason="simulated", at=SimDatetime.now())
             out = Stamp("watchdog", "watchdog").outgoing(
                 died, message_id=f"died-{process.name}-{process.life}", cause=Envelope(), subject=process.name
             )
