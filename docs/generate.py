@@ -2,6 +2,7 @@
 
 docs/contracts/<type>.json   a JSON Schema per contract
 docs/asyncapi.json           the mesh as an AsyncAPI 3.0 document
+docs/supervision.svg         the supervision tree as a picture
 """
 
 import json
@@ -9,16 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docs.tree_picture import picture
+from services.watchdog.tree_file import parse_tree
 from shared.contracts.schemas import schemas
 from shared.messaging.asyncapi import asyncapi
 
 HERE = Path(__file__).resolve().parent
+TREE = HERE.parent / "infra" / "supervision.toml"
 
 
 def files() -> dict[str, str]:
     """What is generated: path below `docs/` -> text."""
     texts = {f"contracts/{name}.json": _text(schema) for name, schema in schemas().items()}
-    return {**texts, "asyncapi.json": _text(asyncapi())}
+    tree = parse_tree(TREE.read_text(encoding="utf-8"), mode=None)
+    return {**texts, "asyncapi.json": _text(asyncapi()), "supervision.svg": picture(tree)}
 
 
 def main() -> int:

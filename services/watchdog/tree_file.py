@@ -22,14 +22,15 @@ class TreeError(ValueError):
     """The tree is not valid: the message names file, line and field."""
 
 
-def parse_tree(text: str, *, source: str = "supervision.toml", mode: str = "process") -> Group:
-    """The root group of a tree written in TOML, without the children of the other mode. Raises `TreeError`."""
+def parse_tree(text: str, *, source: str = "supervision.toml", mode: str | None = "process") -> Group:
+    """The root group of a tree written in TOML, without the children of the other mode (None: with those of both).
+    Raises `TreeError`."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TreeError(_at_its_line(text, source, str(error))) from error
     root = _Reader(text, source).group(table, (), name="root")
-    return _for_mode(root, mode)
+    return _for_mode(root, mode) if mode else root
 
 
 def _for_mode(group: Group, mode: str) -> Group:
