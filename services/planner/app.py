@@ -9,6 +9,7 @@ import structlog
 from services.planner.crashes import Crashes
 from services.planner.handlers import Handlers, refuse
 from services.planner.parking import Parking
+from services.planner.planning import Planning
 from services.planner.queries import Queries
 from services.planner.redrive import Redrive
 from services.planner.settings import Settings
@@ -40,6 +41,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
     service = Service("planner", settings, tables=TABLES)
     service.refusal = refuse
     handlers = Handlers(settings, clock)
+    planning = Planning(handlers)
     queries = Queries(service.database, service.requests)
     parking = Parking(service.database, handlers, clock)
     workbench = Workbench()
@@ -47,10 +49,10 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
     service.apply(PLANNER, SubmitGoal, handlers.on_submit_goal)
     service.apply(PLANNER, CancelGoal, handlers.on_cancel_goal)
     service.apply(PLANNER, RetryGoal, Redrive(handlers).on_retry_goal)
-    service.apply(PLANNER, EngineDescribed, handlers.on_engine_described)
-    service.apply(PLANNER, CorporaOpened, handlers.on_corpora_opened)
-    service.apply(PLANNER, Generated, handlers.on_generated)
-    service.apply(PLANNER, Refused, handlers.on_refused)
+    service.apply(PLANNER, EngineDescribed, planning.on_engine_described)
+    service.apply(PLANNER, CorporaOpened, planning.on_corpora_opened)
+    service.apply(PLANNER, Generated, planning.on_generated)
+    service.apply(PLANNER, Refused, planning.on_refused)
     service.apply(PLANNER, Done, _ignore)
     service.apply(PLANNER, ClaimStep, handlers.on_claim_step)
     service.apply(PLANNER, RenewStep, handlers.on_renew_step, once=False)

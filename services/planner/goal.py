@@ -8,7 +8,7 @@ from typing import Literal
 from services.planner.plan import WRITE_STEP
 from shared.contracts.goals import GoalStatus, GoalSummary, StepSpec, StepView, SubmitGoal
 from shared.contracts.report import ReportBundle, Stats, WrittenReport
-from shared.contracts.steps import StepResult, StepUsage
+from shared.contracts.steps import RunStep, StepResult, StepUsage
 
 StepState = Literal["waiting", "ready", "running", "done", "failed", "dropped"]
 OPEN_STATES: frozenset[str] = frozenset({"waiting", "ready", "running"})
@@ -110,6 +110,32 @@ def inputs_of(step: Step, steps: Sequence[Step]) -> tuple[StepResult, ...]:
     """The results of the steps that this one depends on, failed ones included, so that a report can say so."""
     needed = [other for other in steps if other.id in step.spec.depends_on]
     return tuple(other.result or _no_result(other) for other in needed)
+
+
+def run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
+    """What its agent is told to do."""
+    submitted = goal.submitted
+    return RunStep(
+        goal_id=goal.goal_id,
+        run=step.run,
+        step=step.id,
+        epoch=step.epoch,
+        agent=step.spec.agent,
+        goal=submitted.goal,
+        question=submitted.goal if step.id == WRITE_STEP else step.spec.question,
+        fence=step.fence,
+        namespace=submitted.namespace,
+        corpora=submitted.corpora,
+        watermark=goal.watermark,
+        priority=submitted.priority,
+        engine="extractive" if goal.ending else submitted.engine,
+        engine_reason=goal.engine_reason,
+        inputs=inputs_of(step, steps),
+        deadline_at=goal.deadline_at,
+        budget_tokens=step.part_tokens,
+        budget_s=step.part_s,
+        fresh=step.fresh or goal.fresh,
+    )
 
 
 def _no_result(step: Step) -> StepResult:

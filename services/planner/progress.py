@@ -19,13 +19,13 @@ from services.planner.goal import (
     Goal,
     Step,
     bundle_of,
-    inputs_of,
     nothing_to_write,
     now_ready,
+    run_step,
     steps_of,
 )
 from services.planner.partial import out_of_time, wrap_up
-from services.planner.plan import WRITE_STEP, deterministic_plan
+from services.planner.plan import deterministic_plan
 from services.planner.prompt import plan_request
 from services.planner.settings import Settings
 from services.planner.store import Goals
@@ -35,7 +35,7 @@ from shared.contracts.goals import ENDED, GoalEnded, GoalEvent, StepSpec
 from shared.contracts.library import OpenCorpora
 from shared.contracts.message import Command
 from shared.contracts.report import WrittenReport
-from shared.contracts.steps import RunStep, StepsStopped, step_key
+from shared.contracts.steps import StepsStopped, step_key
 from shared.messaging.database import Unit
 from shared.messaging.envelope import Envelope
 from shared.messaging.ids import derived_id
@@ -202,7 +202,7 @@ class Progress:
         step = replace(step, part_tokens=part.tokens, part_s=part.seconds)
         step = replace(step, lease_until=self.now + self.settings.lease + self.settings.lost_after)
         await self.goals.save_step(step)
-        command = _run_step(goal, step, steps)
+        command = run_step(goal, step, steps)
         identity = derived_id(goal_id, run, step_id, step.fence, command.name)
         out = self.unit.stamp.outgoing(
             command, message_id=identity, cause=self.unit.envelope, subject=goal_id, key=step_key(step.spec.agent)
@@ -262,31 +262,6 @@ class Progress:
 
     def lease(self) -> datetime:
         return self.now + self.settings.lease
-
-
-def _run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
-    submitted = goal.submitted
-    return RunStep(
-        goal_id=goal.goal_id,
-        run=step.run,
-        step=step.id,
-        epoch=step.epoch,
-        agent=step.spec.agent,
-        goal=submitted.goal,
-        question=submitted.goal if step.id == WRITE_STEP else step.spec.question,
-        fence=step.fence,
-        namespace=submitted.namespace,
-        corpora=submitted.corpora,
-        watermark=goal.watermark,
-        priority=submitted.priority,
-        engine="extractive" if goal.ending else submitted.engine,
-        engine_reason=goal.engine_reason,
-        inputs=inputs_of(step, steps),
-        deadline_at=goal.deadline_at,
-        budget_tokens=step.part_tokens,
-        budget_s=step.part_s,
-        fresh=step.fresh or goal.fresh,
-    )
 
 
 def _requester(goal: Goal) -> Envelope:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import MetaData
 
 from services.planner.handlers import Handlers
+from services.planner.planning import Planning
 from services.planner.settings import Settings
 from services.planner.store import TABLES
 from shared.contracts.evidence import Finding
@@ -36,6 +37,10 @@ class Planner:
     said: list[Outgoing] = field(default_factory=list)
     counter: int = 0
 
+    @property
+    def planning(self) -> Planning:
+        return Planning(self.handlers)
+
     async def hear(self, message: Message, handler: Callable[..., Any], **envelope: Any) -> None:
         self.counter += 1
         properties = {"message_id": f"m{self.counter}", "type": message.type_name(), **envelope}
@@ -52,7 +57,7 @@ class Planner:
 
     async def engine(self, goal_id: str, engine: str = "extractive", **more: Any) -> None:
         described = EngineDescribed(engine=engine, **more)
-        await self.hear(described, self.handlers.on_engine_described, headers={"goal_id": goal_id})
+        await self.hear(described, self.planning.on_engine_described, headers={"goal_id": goal_id})
 
     async def finish(self, step: RunStep, *, fence: int | None = None, **more: Any) -> None:
         result = StepResult(step=step.step, question=step.question, findings=(Finding(text="t", evidence_ids=()),))

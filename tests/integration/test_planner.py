@@ -109,7 +109,7 @@ async def test_a_death_ends_the_leases_of_that_worker_and_no_others(
 async def test_a_corpus_that_does_not_exist_fails_the_goal_and_says_which_do(planner: Planner) -> None:
     goal_id = await planner.goal(corpus="papers")
     opened = CorporaOpened(goal_id=goal_id, missing=("papers",), known=("books",))
-    await planner.hear(opened, planner.handlers.on_corpora_opened)
+    await planner.hear(opened, planner.planning.on_corpora_opened)
     (ended,) = planner.of(GoalEnded)
     assert ended.status == "failed"
     assert "papers" in ended.reason
@@ -122,7 +122,7 @@ async def test_a_models_wrong_plan_is_asked_again_twice_and_then_replaced(planne
     for ordinal in range(3):
         call = CallKey(goal_id=goal_id, step="plan", purpose="plan", ordinal=ordinal)
         answer = Generated(call=call, finish="stop", text='{"steps": [{"id": 1}]}', engine="ollama/small")
-        await planner.hear(answer, planner.handlers.on_generated)
+        await planner.hear(answer, planner.planning.on_generated)
     asked = planner.of(CONTRACTS["generate.v1"])
     assert len(asked) == 3
     assert "steps.0" in asked[1].messages[-1].content
@@ -137,7 +137,7 @@ async def test_a_models_plan_runs_in_the_order_of_its_dependencies(planner: Plan
     }
     call = CallKey(goal_id=goal_id, step="plan", purpose="plan")
     generated = Generated(call=call, finish="stop", text=json.dumps(plan), engine="ollama/small")
-    await planner.hear(generated, planner.handlers.on_generated)
+    await planner.hear(generated, planner.planning.on_generated)
     assert [step.step for step in planner.of(RunStep)] == ["a"]
     await planner.finish(planner.of(RunStep)[0])
     assert [step.step for step in planner.of(RunStep)] == ["a", "b"]

@@ -147,7 +147,7 @@ async def test_a_plan_costs_and_a_budget_without_room_for_one_gets_the_plan_by_r
     plan = '{"steps": [{"id": "x", "question": "a lease and a fence"}]}'
     cost = Usage(tokens_in=100, tokens_out=100)
     answer = Generated(call=call, finish="stop", text=plan, engine="ollama/small", usage=cost)
-    await planner.hear(answer, planner.handlers.on_generated)
+    await planner.hear(answer, planner.planning.on_generated)
     assert planner.of(RunStep)[-1].budget_tokens == 400
 
 

@@ -135,12 +135,12 @@ async def test_a_goal_that_failed_before_it_had_a_plan_is_planned_anew(planner: 
     goal_id = await planner.goal(corpus="papers")
     await planner.engine(goal_id)
     missing = CorporaOpened(goal_id=goal_id, watermark=0, missing=("papers",))
-    await planner.hear(missing, planner.handlers.on_corpora_opened)
+    await planner.hear(missing, planner.planning.on_corpora_opened)
     assert planner.told()[-1] == "goal_failed"
     await retry(planner, goal_id)
     await planner.engine(goal_id)
     assert sent_in(planner, 2) == []
-    await planner.hear(CorporaOpened(goal_id=goal_id, watermark=7), planner.handlers.on_corpora_opened)
+    await planner.hear(CorporaOpened(goal_id=goal_id, watermark=7), planner.planning.on_corpora_opened)
     assert [(s.run, s.watermark) for s in planner.of(RunStep)] == [(2, 7)]
 
 
@@ -149,7 +149,7 @@ async def test_engine_and_corpora_are_both_waited_for_in_any_order(planner: Plan
     goal_id = await planner.goal(steps=PLAN, corpus="papers")
     opened = CorporaOpened(goal_id=goal_id, watermark=1)
     await planner.engine(goal_id)
-    await planner.hear(opened, planner.handlers.on_corpora_opened)
+    await planner.hear(opened, planner.planning.on_corpora_opened)
     await planner.hear(CancelGoal(goal_id=goal_id), planner.handlers.on_cancel_goal, reply_to="client.me")
     await retry(planner, goal_id)
     for engine in (engine_first, not engine_first):
@@ -157,7 +157,7 @@ async def test_engine_and_corpora_are_both_waited_for_in_any_order(planner: Plan
         if engine:
             await planner.engine(goal_id)
         else:
-            await planner.hear(opened, planner.handlers.on_corpora_opened)
+            await planner.hear(opened, planner.planning.on_corpora_opened)
     assert sent_in(planner, 2) == ["a", "c"]
 
 
