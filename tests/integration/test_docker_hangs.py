@@ -58,6 +58,7 @@ async def watched(proxy: str, project: str, tmp_path: Path) -> AsyncIterator[Wat
     watched = Watched(proxy, project, tmp_path, vigil)
     running = {"memory-1": ("running", 0), "researcher-1": ("running", 0), "researcher-2": ("running", 0)}
     await watched.until(lambda states: states == running, "an adoption without restarts")
+    await watched.until(lambda _: len(list((tmp_path / "beats").glob("*[0-9a-f]"))) == 3, "a beat of each")
     yield watched
     await watched.close()
 
