@@ -74,4 +74,4 @@ def test_the_table_and_the_picture_show_every_kind_of_fault() -> None:
     assert "kill planner" in shown
     assert "not recovered: kill writer-1" in shown
     drawn = ElementTree.fromstring(picture([1.0], [5.0], faults, title="a <b> & c"))
-    assert len(drawn.findall("{http://www.w3.org/2000/svg}line")) == 2
+    assert len(drawn.findall(".//{http://www.w3.org/2000/svg}title")) == 2
