@@ -1,17 +1,20 @@
-"""The mesh under attack in containers: a compose project of its own on free ports, hit by `docker kill` and `pause`."""
+"""The mesh under attack in containers: a project of its own on free ports, hit by `docker kill`, `pause`, `ss -K`."""
 
 import json
 import os
+import shutil
 import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from tests.chaos.sockets import run_command
+from tests.chaos.sockets import can_destroy_sockets, run_command
 from tests.chaos.target import Victim
 
 SERVICES = ("planner", "memory", "inference", "researcher", "writer", "rabbitmq", "postgres", "watchdog")
+AMQP = ":5672"
+"""The broker's port inside."""
 
 
 @dataclass
@@ -36,7 +39,9 @@ class DockerMesh:
         own = {"COMPOSE_PROJECT_NAME": self.project, "WARREN_AMQP_PORT": str(port), "WARREN_AMQP_URL": url}
         ports = {"WARREN_MANAGEMENT_PORT": str(_free_port()), "WARREN_OLLAMA_PORT": str(_free_port())}
         self.env = {**kept, **own, **ports, "WARREN_HOME": str(self.home.absolute()), **settings}
-        await self._compose("up", "-d", "--wait", "--wait-timeout", "240")
+        # two watchdogs: Docker's own restart policy does not bring back what `docker kill` has ended, so one could not
+        scale = ("--scale", "watchdog=2")
+        await self._compose("up", "-d", "--wait", "--wait-timeout", "240", *scale)
         await self._look()
         return url
 
@@ -48,12 +53,21 @@ class DockerMesh:
         return [Victim(service, name, ident, f"{service}-{ident[:12]}") for ident, name in self._ids.get(service, [])]
 
     async def can_cut(self) -> bool:
-        """Not from here: the sockets are in the containers' own network namespaces."""
-        return False
+        """Needs root, `nsenter`, and an engine on this machine: the sockets are in the containers' own namespaces."""
+        if shutil.which("nsenter") is None or not await can_destroy_sockets():
+            return False
+        try:
+            await self._cut(self.running("planner")[0])
+        except RuntimeError:
+            return False
+        return True
 
     async def hit(self, victim: Victim, kind: str) -> None:
         try:
-            await run_command("docker", "kill" if kind == "kill" else "pause", victim.handle, env=self.env)
+            if kind == "cut":
+                await self._cut(victim)
+            else:
+                await run_command("docker", "kill" if kind == "kill" else "pause", victim.handle, env=self.env)
         except RuntimeError as error:
             raise ProcessLookupError(str(error)) from error
 
@@ -65,6 +79,15 @@ class DockerMesh:
 
     async def down(self) -> None:
         await self._compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    async def _cut(self, victim: Victim) -> None:
+        """All connections to the broker that this container has; of the broker's: all that it has."""
+        pid = await run_command("docker", "inspect", "-f", "{{.State.Pid}}", victim.handle, env=self.env)
+        end = "sport" if victim.service == "rabbitmq" else "dport"
+        inside = ("nsenter", "-t", pid.strip(), "-n", "ss", "-t")
+        if not await run_command(*inside, "-Hn", "state", "established", end, "=", AMQP, env=self.env):
+            raise RuntimeError(f"{victim.instance} has no connection to the broker")
+        await run_command(*inside, "-K", end, "=", AMQP, env=self.env)
 
     async def _look(self) -> None:
         lines = (await self._compose("ps", "--format", "json")).splitlines()
