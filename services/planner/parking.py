@@ -10,8 +10,8 @@ import structlog
 
 from services.planner.crashes import crashes_of
 from services.planner.handlers import Handlers, refuse
+from services.planner.parked import Parked
 from services.planner.progress import Progress
-from services.planner.store import Parked
 from shared.contracts.dead_letters import (
     DeadLetter,
     DeadLetterShown,

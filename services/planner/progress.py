@@ -173,11 +173,11 @@ class Progress:
 
     async def dispatch(self) -> None:
         """Ready steps of all goals onto the wire, a window per agent."""
-        running = await self.goals.running()
         by_agent: dict[str, list[Ready]] = {}
         for row in await self.goals.ready():
             key = (row.goal_id, str(row.run), row.step)
             by_agent.setdefault(row.agent, []).append(Ready(key, row.namespace, row.priority, row.since or self.now))
+        running = await self.goals.running() if by_agent else []
         for agent, ready in by_agent.items():
             shares = [row.namespace for row in running if row.agent == agent]
             free = self.settings.window - len(shares)

@@ -1,7 +1,7 @@
 """The planner's tables: goals, steps, events, parked messages. Rows in, dataclasses out; nothing is decided here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     insert,
@@ -27,8 +28,6 @@ from shared.contracts.goals import ENDED, GoalEvent
 from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import UTCDateTime, is_worker
 
-ID_PREFIX = 8
-"""Characters of a dead letter's id that stand for it, as reasons name it."""
 TABLES = MetaData()
 _GOAL, _STEP = TypeAdapter(Goal), TypeAdapter(Step)
 
@@ -99,45 +98,74 @@ parked_envelopes = Table(
 """How each parked message came: what it takes to send it again."""
 
 
+# Built once: putting such a statement together costs more than running it.
+_GET = select(goals.c.body).where(goals.c.goal_id == bindparam("key")).with_for_update()
+_SAVE = update(goals).where(goals.c.goal_id == bindparam("key"))
+_STEPS = (
+    select(steps.c.body)
+    .where(steps.c.goal_id == bindparam("key"), steps.c.run == bindparam("key_run"))
+    .order_by(steps.c.position)
+)
+_SAVE_STEP = update(steps).where(
+    steps.c.goal_id == bindparam("key"), steps.c.run == bindparam("key_run"), steps.c.step == bindparam("key_step")
+)
+_READY = select(*(steps.c[n] for n in ("goal_id", "run", "step", "agent", "namespace", "priority", "since"))).where(
+    steps.c.state == "ready"
+)
+_RUNNING = select(steps.c.agent, steps.c.namespace).where(steps.c.state == "running")
+_ADD_EVENT = insert(events)
+_ACTIVE = select(func.count()).select_from(goals).where(goals.c.status.in_(("planning", "researching", "writing")))
+
+
 @dataclass(frozen=True)
 class Goals:
-    """Goals, steps and events within one transaction."""
+    """Goals, steps and events within one transaction. What was read or written in it is not read again."""
 
     connection: AsyncConnection
+    _goals: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
+    _steps: dict[tuple[str, int], list[Step]] = field(default_factory=dict, init=False, compare=False)
 
     async def add(self, goal: Goal) -> None:
         await self.connection.execute(insert(goals).values(_goal_row(goal)))
+        self._goals[goal.goal_id] = goal
 
     async def get(self, goal_id: str) -> Goal | None:
         """Locked until the end of the transaction, where the database can."""
-        query = select(goals.c.body).where(goals.c.goal_id == goal_id).with_for_update()
-        body = (await self.connection.execute(query)).scalar_one_or_none()
-        return _GOAL.validate_json(body) if body else None
+        if goal_id not in self._goals:
+            body = (await self.connection.execute(_GET, {"key": goal_id})).scalar_one_or_none()
+            if body is None:
+                return None
+            self._goals[goal_id] = _GOAL.validate_json(body)
+        return self._goals[goal_id]
 
     async def save(self, goal: Goal) -> None:
-        await self.connection.execute(update(goals).where(goals.c.goal_id == goal.goal_id).values(_goal_row(goal)))
+        await self.connection.execute(_SAVE, {"key": goal.goal_id, **_goal_row(goal)})
+        self._goals[goal.goal_id] = goal
 
     async def steps(self, goal_id: str, run: int) -> list[Step]:
-        query = select(steps.c.body).where(steps.c.goal_id == goal_id, steps.c.run == run).order_by(steps.c.position)
-        return [_STEP.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
+        found = self._steps.get((goal_id, run))
+        if found is None:
+            rows = await self.connection.execute(_STEPS, {"key": goal_id, "key_run": run})
+            found = self._steps[goal_id, run] = [_STEP.validate_json(body) for body in rows.scalars()]
+        return list(found)
 
     async def add_steps(self, goal: Goal, plan: Sequence[Step]) -> None:
         await self.connection.execute(insert(steps), [_step_row(goal, step) for step in plan])
+        self._steps.pop((plan[0].goal_id, plan[0].run), None)
 
     async def save_step(self, step: Step) -> None:
-        key = (steps.c.goal_id == step.goal_id) & (steps.c.run == step.run) & (steps.c.step == step.id)
-        await self.connection.execute(update(steps).where(key).values(_step_values(step)))
+        key = {"key": step.goal_id, "key_run": step.run, "key_step": step.id}
+        await self.connection.execute(_SAVE_STEP, {**key, **_step_values(step)})
+        known = self._steps.get((step.goal_id, step.run), [])
+        known[:] = [step if one.id == step.id else one for one in known]
 
     async def ready(self) -> list[Any]:
         """Ready steps of all goals: goal_id, run, step, agent, namespace, priority, since."""
-        columns = [steps.c[n] for n in ("goal_id", "run", "step", "agent", "namespace", "priority", "since")]
-        return list(await self.connection.execute(select(*columns).where(steps.c.state == "ready")))
+        return list(await self.connection.execute(_READY))
 
     async def running(self) -> list[Any]:
         """Running steps of all goals: agent, namespace."""
-        return list(
-            await self.connection.execute(select(steps.c.agent, steps.c.namespace).where(steps.c.state == "running"))
-        )
+        return list(await self.connection.execute(_RUNNING))
 
     async def held_by(self, worker: str) -> list[Step]:
         """Running steps whose lease this worker holds, or one whose name begins with `<worker>-`."""
@@ -150,10 +178,7 @@ class Goals:
         return [_STEP.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
 
     async def active(self) -> int:
-        query = (
-            select(func.count()).select_from(goals).where(goals.c.status.in_(("planning", "researching", "writing")))
-        )
-        return int((await self.connection.execute(query)).scalar_one())
+        return int((await self.connection.execute(_ACTIVE)).scalar_one())
 
     async def accepted(self, limit: int = 1000) -> list[Any]:
         """Goals that wait for admission: goal_id, namespace, priority, created_at."""
@@ -178,7 +203,7 @@ class Goals:
 
     async def add_event(self, event: GoalEvent) -> None:
         row = {"goal_id": event.goal_id, "seq": event.seq, "body": event.model_dump_json()}
-        await self.connection.execute(insert(events).values(row))
+        await self.connection.execute(_ADD_EVENT, row)
 
     async def events_after(self, goal_id: str, after: int, limit: int) -> list[GoalEvent]:
         query = select(events.c.body).where(events.c.goal_id == goal_id, events.c.seq > after)
@@ -203,44 +228,6 @@ class Goals:
         gone = parked_envelopes.c.id.not_in(select(parked.c.id))
         await self.connection.execute(delete(parked_envelopes).where(gone))
         return int(result.rowcount)
-
-
-@dataclass(frozen=True)
-class Parked:
-    """Dead letters within one transaction; rows are plain mappings of the table's columns."""
-
-    connection: AsyncConnection
-
-    async def add(self, row: dict[str, Any], envelope: str) -> bool:
-        """False when it is there already (the same letter was delivered twice)."""
-        if (await self.connection.execute(select(parked.c.id).where(parked.c.id == row["id"]))).first():
-            return False
-        await self.connection.execute(insert(parked).values(row))
-        await self.connection.execute(insert(parked_envelopes).values(id=row["id"], envelope=envelope))
-        return True
-
-    async def newest(self, limit: int) -> list[Any]:
-        return list(
-            await self.connection.execute(select(parked).order_by(parked.c.at.desc(), parked.c.id).limit(limit))
-        )
-
-    async def find(self, letter_id: str) -> Any:
-        """By its id, or by the beginning of it if that is at least eight characters long and no other's."""
-        same = parked.c.id == letter_id
-        if len(letter_id) >= ID_PREFIX:
-            same = parked.c.id.startswith(letter_id, autoescape=True)
-        rows = (await self.connection.execute(select(parked).where(same).limit(2))).all()
-        return rows[0] if len(rows) == 1 else None
-
-    async def take(self, letter_id: str) -> tuple[Any, str] | None:
-        """The row and its envelope (JSON, or "" where none was kept), removed; None when somebody else was first."""
-        row = await self.find(letter_id)
-        if row is None or (await self.connection.execute(delete(parked).where(parked.c.id == row.id))).rowcount != 1:
-            return None
-        mine = parked_envelopes.c.id == row.id
-        envelope = (await self.connection.execute(select(parked_envelopes.c.envelope).where(mine))).scalar_one_or_none()
-        await self.connection.execute(delete(parked_envelopes).where(mine))
-        return row, envelope or ""
 
 
 def _goal_row(goal: Goal) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from services.planner.parked import Parked
 from services.planner.parking import never_arrived, sender_of
-from services.planner.store import Parked
 from shared.contracts.catalogue import CONTRACTS
 from shared.contracts.dead_letters import DeadLetterSent, DropDeadLetters, EditDeadLetter, RetryDeadLetters
 from shared.contracts.goals import SubmitGoal

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.messaging.topology import SERVICES
@@ -79,7 +79,7 @@ class Outgoing:
 
     def to_json(self) -> str:
         """Everything but the body, for the outbox."""
-        return json.dumps({k: v for k, v in asdict(self).items() if k != "body"})
+        return json.dumps({k: v for k, v in vars(self).items() if k != "body"})
 
     @classmethod
     def from_json(cls, text: str, body: bytes) -> "Outgoing":

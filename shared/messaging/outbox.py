@@ -10,16 +10,18 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import structlog
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, bindparam, delete, insert, select
 
 from shared.crashpoints import reached
 from shared.errors import Rejected, Retryable
 from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import UTCDateTime
 from shared.messaging.envelope import Outgoing
+from shared.messaging.topology import COMMANDS
 
 log = structlog.get_logger()
 ORPHAN_AGE = timedelta(seconds=5)
@@ -58,6 +60,25 @@ class Tables:
         )
         return cls(inbox, outbox)
 
+    # Built once: putting such a statement together costs more than running it.
+
+    @cached_property
+    def seen(self) -> Any:
+        columns = (self.inbox.c.reply, self.inbox.c.reply_body)
+        return select(*columns).where(self.inbox.c.message_id == bindparam("key"))
+
+    @cached_property
+    def remember(self) -> Any:
+        return insert(self.inbox)
+
+    @cached_property
+    def store(self) -> Any:
+        return insert(self.outbox).returning(self.outbox.c.id, sort_by_parameter_order=True)
+
+    @cached_property
+    def forget(self) -> Any:
+        return delete(self.outbox).where(self.outbox.c.id.in_(bindparam("ids", expanding=True)))
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -69,7 +90,7 @@ class Stored:
 
 async def seen(connection: AsyncConnection, tables: Tables, message_id: str) -> tuple[bool, Outgoing | None]:
     """Was this message handled before, and what was replied to it?"""
-    row = (await connection.execute(select(tables.inbox).where(tables.inbox.c.message_id == message_id))).first()
+    row = (await connection.execute(tables.seen, {"key": message_id})).first()
     if row is None:
         return False, None
     return True, Outgoing.from_json(row.reply, row.reply_body) if row.reply else None
@@ -77,24 +98,20 @@ async def seen(connection: AsyncConnection, tables: Tables, message_id: str) -> 
 
 async def remember(connection: AsyncConnection, tables: Tables, message_id: str, reply: Outgoing | None) -> None:
     """Raises IntegrityError when another replica handled the message in the meantime."""
-    await connection.execute(
-        insert(tables.inbox).values(
-            message_id=message_id,
-            at=datetime.now(UTC),
-            reply=reply.to_json() if reply else None,
-            reply_body=reply.body if reply else None,
-        )
-    )
+    row = {"message_id": message_id, "at": datetime.now(UTC), "reply": None, "reply_body": None}
+    if reply:
+        row |= {"reply": reply.to_json(), "reply_body": reply.body}
+    await connection.execute(tables.remember, row)
 
 
 async def store(connection: AsyncConnection, tables: Tables, messages: Sequence[Outgoing]) -> list[Stored]:
     """Puts messages into the outbox, in order."""
-    stored = []
-    for message in messages:
-        row = insert(tables.outbox).values(at=datetime.now(UTC), message=message.to_json(), body=message.body)
-        result = await connection.execute(row.returning(tables.outbox.c.id))
-        stored.append(Stored(result.scalar_one(), message))
-    return stored
+    if not messages:
+        return []
+    now = datetime.now(UTC)
+    rows = [{"at": now, "message": message.to_json(), "body": message.body} for message in messages]
+    ids = (await connection.execute(tables.store, rows)).scalars()
+    return [Stored(row, message) for row, message in zip(ids, messages, strict=True)]
 
 
 @dataclass
@@ -106,6 +123,8 @@ class Relay:
     forget: Callable[[list[int]], Awaitable[None]]
     first_age: timedelta = ORPHAN_AGE
     """How old an orphan is at the start: younger rows may be those of another replica at work."""
+    opened: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """What was stored since then is our own, and not left behind."""
     orphans_every_s: float = 2.0
     """Shorter than ORPHAN_AGE, so that what was sent is deleted before another replica takes it for left behind."""
     _pending: list[Stored] = field(default_factory=list)
@@ -137,12 +156,12 @@ class Relay:
         self._sent[:0] = sent
 
     async def run(self) -> None:
-        loop, age = asyncio.get_running_loop(), self.first_age
+        loop, first = asyncio.get_running_loop(), True
         look = loop.time()
         while True:
             if loop.time() >= look:  # under load too: a dead replica's rows must not wait for a quiet moment
-                await self._find_orphans(datetime.now(UTC) - age)
-                look, age = loop.time() + self.orphans_every_s, ORPHAN_AGE
+                await self._find_orphans(self.opened - self.first_age if first else datetime.now(UTC) - ORPHAN_AGE)
+                look, first = loop.time() + self.orphans_every_s, False
             self._wake.clear()
             if self._pending:
                 batch, self._pending = self._pending, []
@@ -183,11 +202,12 @@ class Relay:
         self.forgotten(sent)
 
     async def _send(self, batch: list[Stored]) -> None:
-        """Messages about one goal leave in order, those about different goals, and plain replies, side by side."""
-        groups: dict[str, list[Stored]] = {}
+        """What is told about one goal leaves in order, its commands beside that: nobody waits for both in one queue.
+        What is about different goals, and plain replies, leave side by side."""
+        groups: dict[tuple[bool, str], list[Stored]] = {}
         for stored in batch:
-            is_reply = not stored.message.exchange
-            groups.setdefault(stored.message.goal_id or (str(stored.id) if is_reply else ""), []).append(stored)
+            exchange, about = stored.message.exchange, stored.message.goal_id
+            groups.setdefault((exchange == COMMANDS, about or ("" if exchange else str(stored.id))), []).append(stored)
         unsent = [row for rows in await asyncio.gather(*map(self._send_group, groups.values())) for row in rows]
         self._pending[:0] = unsent
 
@@ -214,7 +234,7 @@ async def load_rows(connection: AsyncConnection, tables: Tables, before: datetim
 
 async def forget_rows(connection: AsyncConnection, tables: Tables, ids: Sequence[int]) -> None:
     if ids:
-        await connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_(ids)))
+        await connection.execute(tables.forget, {"ids": list(ids)})
 
 
 async def purge_inbox(connection: AsyncConnection, tables: Tables, now: datetime) -> Any:
