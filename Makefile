@@ -55,9 +55,9 @@ test: ## All tests, lane by lane (the Docker lane where an engine answers)
 	@infra/setup --dev --broker
 	@tests/lanes
 
-soak: ## What the lanes only sample, whole: every crash point, every fault (twenty minutes or so)
+soak: ## What the lanes only sample, whole: every crash point, every fault, ten minutes at full load (an hour or so)
 	@infra/setup --dev --broker
-	@WARREN_SOAK=1 $(VENV)/python -m pytest -rs tests/crash tests/e2e/process/test_8_faults.py \
+	@WARREN_SOAK=1 $(VENV)/python -m pytest -rs tests/crash tests/e2e/process/test_8_faults.py tests/e2e/docker/test_6_faults.py \
 	  tests/integration/test_hangs.py tests/integration/test_broker_away.py
 
 unit: ## The tests without any I/O, in seconds

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
+from aiohttp import ClientTimeout, TCPConnector
 
 from services.watchdog import container_questions as questions
 from services.watchdog.actions import Started
@@ -34,7 +35,7 @@ from services.watchdog.engine import Adopted, Appeared, EngineEvent, Vanished, W
 from services.watchdog.liveness import Beat
 from services.watchdog.tree import Child
 
-AGAIN_S = 0.5
+AGAIN_S, CONNECT_S = 0.5, 1.0
 GONE = {304, 404, 409}  # already so, no such container, not running: what was asked for is the case
 log = structlog.get_logger()
 
@@ -60,7 +61,9 @@ class DockerEngine:
 
     async def adopt(self, children: Sequence[Child]) -> Adopted:
         """Every container of the project is a child, whatever the tree's number of replicas says."""
-        self._docker = Docker(self.url)
+        # two proxies have one name: asked anew at each connection, and one that is gone is not waited for
+        connector = TCPConnector(use_dns_cache=False)
+        self._docker = Docker(self.url, connector, timeout=ClientTimeout(sock_connect=CONNECT_S))
         listening = asyncio.Event()
         self._stream = asyncio.create_task(self._follow(listening))
         await listening.wait()
@@ -132,6 +135,7 @@ class DockerEngine:
             await asyncio.gather(self._stream, return_exceptions=True)
         if self._docker:
             await self._docker.close()
+            await self._docker.connector.close()
 
     # -- inside
 
@@ -170,8 +174,8 @@ class DockerEngine:
         since = time.time()
         while True:
             stream: Any = self._api.events.subscribe(create_task=False)  # type: ignore[no-untyped-call]
-            params = {"since": f"{since:.6f}", "filters": json.dumps({"type": ["container"]})}
-            reading = asyncio.create_task(self._api.events.run(timeout=None, **params))
+            params: dict[str, Any] = {"since": f"{since:.6f}", "filters": json.dumps({"type": ["container"]})}
+            reading = asyncio.create_task(self._api.events.run(**params))
             if listening.is_set():
                 await self._resync()
             listening.set()

@@ -127,6 +127,29 @@ class Stack:
         return self.home / "reports" / goal_id
 
 
+class Witness:
+    """Docker's own word for what starts and dies, as it happens: it keeps the last 256 events only, and every health
+    check is three of them."""
+
+    def __init__(self, project: str, file: Path) -> None:
+        self.file = file
+        filters = (f"label=com.docker.compose.project={project}", "event=start", "event=die")
+        words = [word for one in filters for word in ("--filter", one)]
+        command = ["docker", "events", "--since", f"{time.time():.6f}", *words, "--format", "{{json .}}"]
+        with file.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stdin=subprocess.DEVNULL)
+
+    def events(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """Those after a moment, in order."""
+        lines = self.file.read_text().splitlines(keepends=True)
+        told = [json.loads(line) for line in lines if line.endswith("\n")]
+        return sorted((e for e in told if e["timeNano"] / 1e9 >= since), key=lambda event: event["timeNano"])
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 def docker(*arguments: str, timeout_s: float = 60) -> str:
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL

@@ -57,8 +57,7 @@ async def test_goals_survive_the_death_of(stack: Stack, service: str):
         await work_has_begun()
         killed = stack.kill(service)
     if service in ("socket-proxy", "watchdog"):
-        # `docker kill` switches Docker's own restart policy off, and nobody watches the watchdog's keyhole yet
-        docker("start", *killed)
+        docker("start", killed[0])  # all of them at once is more than they can heal; one of two is: test_6_faults.py
     ended = stack.all_ended(goals, deadline_s=150)
     assert {text: goal["reason"] for text, goal in ended.items() if goal["status"] != "done"} == {}
     until(

@@ -3,10 +3,12 @@
 import json
 import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.docker.stack import Stack, docker, until
+from tests.e2e.docker.stack import Stack, Witness, docker, until
 
 ORDER = 4
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
@@ -21,17 +23,23 @@ def leader(stack: Stack) -> str:
     return docker("ps", "-aq", "--no-trunc", "--filter", f"name=^{stack.project}-watchdog-{number}$").strip()
 
 
-def starts(stack: Stack, since: float) -> list[str]:
+def starts(witness: Witness, since: float) -> list[str]:
     """Names of containers of this project that were started since then, one for each start."""
-    label = f"label=com.docker.compose.project={stack.project}"
-    words = ("--since", f"{since:.6f}", "--until", f"{time.time():.6f}", "--filter", label, "--filter", "event=start")
-    return docker("events", *words, "--format", "{{.Actor.Attributes.name}}").split()
+    events = witness.events(since)
+    return [event["Actor"]["Attributes"]["name"] for event in events if event["status"] == "start"]
 
 
 def state(stack: Stack, service: str) -> list[str]:
     done = stack.warren("ps", "--json")
     rows = json.loads(done.stdout) if done.returncode == 0 else []
     return [child["state"] for child in rows if child["service"] == service]
+
+
+@pytest.fixture
+def witness(stack: Stack, tmp_path: Path) -> Iterator[Witness]:
+    witness = Witness(stack.project, tmp_path / "events.jsonl")
+    yield witness
+    witness.end()
 
 
 @pytest.fixture
@@ -46,17 +54,19 @@ def two(stack: Stack):
 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])
-def test_the_leader_falls_and_nothing_is_started_twice(two: Stack, how: str):
+def test_the_leader_falls_and_nothing_is_started_twice(two: Stack, witness: Witness, how: str):
     first, researcher, since = leader(two), two.containers("researcher")[0], time.time()
     docker(how, first)
     docker("kill", researcher)
     names = {docker("inspect", "-f", "{{.Name}}", one).strip().lstrip("/") for one in (first, researcher)}
-    until(lambda: set(starts(two, since)) >= names, deadline_s=60, what="the leader and the researcher started again")
+    until(
+        lambda: set(starts(witness, since)) >= names, deadline_s=60, what="the leader and the researcher started again"
+    )
     until(lambda: state(two, "watchdog") == ["running"] * 2, deadline_s=60, what="both lead or follow")
-    assert sorted(starts(two, since)) == sorted(names)
+    assert sorted(starts(witness, since)) == sorted(names)
 
 
-def test_what_a_person_stopped_stays_down_whoever_leads(two: Stack):
+def test_what_a_person_stopped_stays_down_whoever_leads(two: Stack, witness: Witness):
     since = time.time()
     two.compose("stop", "--timeout", "5", "writer")
     until(lambda: state(two, "writer") == ["held"], deadline_s=60, what="the leader knows that a person stopped it")
@@ -65,4 +75,4 @@ def test_what_a_person_stopped_stays_down_whoever_leads(two: Stack):
     assert state(two, "writer") == ["held"]
     two.compose("start", "writer")
     until(lambda: state(two, "writer") == ["running"], deadline_s=60, what="the writer is back")
-    assert sum("writer" in name for name in starts(two, since)) == 1
+    assert sum("writer" in name for name in starts(witness, since)) == 1

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.docker.stack import free_port
+from tests.e2e.docker.stack import Witness, free_port
 from tests.integration.engines import need_docker
 from tests.integration.waiting import wait_until
 
@@ -40,6 +40,9 @@ class Field:
     home: Path
     project: str = field(default_factory=lambda: f"warren-tv-{uuid4().hex[:8]}")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.witness = Witness(self.project, self.home / "events.jsonl")
 
     def create(self, **commands: str) -> None:
         for service in SERVICES:
@@ -70,11 +73,8 @@ class Field:
         return process
 
     def events(self, since: float = 0.0) -> list[str]:
-        """What Docker says happened since then: `start memory`, `die writer`, in order."""
-        words = ("--since", f"{max(since, time.time() - 600):.6f}", "--until", f"{time.time():.6f}")
-        filters = (f"label=com.docker.compose.project={self.project}", "event=start", "event=die")
-        told = docker("events", *words, *(w for f in filters for w in ("--filter", f)), "--format", "{{json .}}")
-        events = sorted((json.loads(line) for line in told.splitlines()), key=lambda event: event["timeNano"])
+        """What happened since then: `start memory`, `die writer`, in order."""
+        events = self.witness.events(since)
         return [f"{event['status']} {event['Actor']['Attributes']['warren.supervise.id']}" for event in events]
 
     def until(self, expected: list[str], since: float) -> None:
@@ -110,6 +110,7 @@ class Field:
         for process in self.processes[::-1]:
             process.kill()
             process.wait()
+        self.witness.end()
         found = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self.project}").split()
         if found:
             docker("rm", "-f", *found)

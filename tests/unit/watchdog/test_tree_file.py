@@ -22,7 +22,7 @@ def test_each_mode_has_its_own_ground_to_stand_on():
     def services(mode: str) -> list[str]:
         return [child.service for child in leaves(parse_tree(SHIPPED, mode=mode))]
 
-    assert services("docker")[:3] == ["postgres", "rabbitmq", "watchdog"]
+    assert services("docker")[:4] == ["postgres", "rabbitmq", "proxy", "watchdog"]
     assert services("process")[:2] == ["broker", "memory"]
 
 

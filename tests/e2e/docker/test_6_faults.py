@@ -1,0 +1,89 @@
+"""The fault matrix in containers: every fault x every part, one container struck, and it runs again by itself.
+
+A run takes an eighth of the cells, other ones each day (the test ids say which); with WARREN_SOAK=1 all. Left out: a
+broker or database whose processes are stopped one by one, which only their health checks could tell, in minutes.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.docker.stack import Stack, docker, until
+
+ORDER = 2
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+OURS = ("planner", "memory", "inference", "researcher", "writer", "socket-proxy", "watchdog")
+FAULTS = ("docker kill", "SIGKILL", "docker pause", "SIGSTOP", "OOM")
+CELLS = [f"{fault}, {part}" for fault in FAULTS[:3] for part in (*OURS, "rabbitmq", "postgres")]
+CELLS += [f"{fault}, {part}" for fault in FAULTS[3:] for part in OURS]
+SHARE, HEALED_S = 8, 120.0
+
+
+def todays(day: int, *, whole: bool) -> list[str]:
+    return CELLS if whole else CELLS[day % SHARE :: SHARE]
+
+
+TODAY = todays(datetime.now(UTC).toordinal(), whole=bool(os.environ.get("WARREN_SOAK")))
+
+
+def test_every_cell_has_its_day() -> None:
+    assert sorted(cell for day in range(SHARE) for cell in todays(day, whole=False)) == sorted(CELLS)
+
+
+@pytest.mark.parametrize("cell", TODAY)
+def test_is_healed(cell: str, stack: Stack) -> None:
+    fault, part = cell.split(", ")
+    until(lambda: all_well(stack), deadline_s=HEALED_S, what="all run")
+    victim = stack.containers(part)[0]
+    before = started(victim)
+    strike(fault, victim)
+    until(lambda: started(victim) > before and running(victim), deadline_s=HEALED_S, what=f"{part} runs again")
+    until(lambda: all_well(stack), deadline_s=HEALED_S, what="all run")
+    report = stack.json("ask", "How do RabbitMQ and Kafka differ?", "--corpus", "brokers", "--engine", "extractive")
+    assert report["status"] == "done"
+
+
+def strike(fault: str, container: str) -> None:
+    if fault in ("docker kill", "docker pause"):
+        docker(fault.removeprefix("docker "), container)
+        return
+    pids = [int(pid) for pid in docker("top", container, "-eo", "pid").split()[1:]]
+    try:  # from the host: the processes of a container are processes of the machine
+        for pid in pids:
+            if fault == "OOM":
+                # whoever takes the memory below, these are to die of it
+                Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+            else:
+                with contextlib.suppress(ProcessLookupError):  # ended with its parent
+                    os.kill(pid, signal.Signals[fault])
+    except PermissionError:
+        pytest.skip("only root reaches the processes of containers")
+    if fault == "OOM":
+        limit = docker("inspect", "-f", "{{.HostConfig.Memory}}", container).strip()
+        subprocess.run(["docker", "exec", container, "python", "-c", f"len(b'x' * {limit})"], timeout=60, check=False)
+
+
+def started(container: str) -> str:
+    """Docker's time stamps sort as text."""
+    return docker("inspect", "-f", "{{.State.StartedAt}}", container).strip()
+
+
+def running(container: str) -> bool:
+    return docker("inspect", "-f", "{{.State.Status}}", container).strip() == "running"
+
+
+def all_well(stack: Stack) -> bool:
+    """Everything is healthy, and the watchdog says so."""
+    label = f"label=com.docker.compose.project={stack.project}"
+    up = docker("ps", "--filter", label, "--filter", "status=running", "--format", "{{.Status}}").splitlines()
+    listed = stack.warren("ps", "--json")
+    return (
+        all("(healthy)" in status for status in up)
+        and listed.returncode == 0
+        and listed.stdout.count('"state": "running"') >= len(up)
+    )
