@@ -31,7 +31,7 @@ class Model:
         self.goals[call] = request.call.goal_id
         self._open.setdefault(PROCESS.get().name, set()).add(call)
         await point("model_call_begun")
-        seconds = 0.05 + random.random() ** 3 * 8.0
+        seconds = 0.05 + random.random() ** 3 * 6.0
         await asyncio.sleep(seconds)
         on_token(5)
         await point("model_call_done")

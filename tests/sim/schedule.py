@@ -76,8 +76,8 @@ class Schedule:
 
 def schedule_of(seed: int) -> Schedule:
     random = Random(f"warren {seed}")
-    goals = tuple(_goal(random, number) for number in range(1 if random.random() < 0.8 else 2))
-    names = NAMES + tuple(name for name in REPLICAS if random.random() < 0.6) * (random.random() < 0.25)
+    goals = tuple(_goal(random, number) for number in range(1 if random.random() < 0.88 else 2))
+    names = NAMES + tuple(name for name in REPLICAS if random.random() < 0.6) * (random.random() < 0.2)
     crashes = [crash for _ in range(random.choice((0, 1, 1, 1, 2, 2, 2, 3))) for crash in _crashes(random, names)]
     troubles = [_trouble(random, names) for _ in range(random.choice((0, 1)))]
     cancel = (random.randrange(len(goals)), random.random() * 15) if random.random() < 0.06 else None

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import services.inference.app
+import services.inference.calls
 import services.memory.app
 import shared.messaging.database
 import shared.runtime.service
@@ -79,6 +80,7 @@ class World:
             (Database, "_lock_sqlite", lambda _: None),
             (Database, "_migrate", _no_migration),
             (shared.runtime.service, "Link", self._link),
+            (services.inference.calls, "LOOK_S", 5.0),  # ours are few: what is looked for often takes most of the time
             (services.inference.app, "Script", lambda _: self.model),
             (services.memory.app, "schema", memory_tables),
             (services.memory.app, "SearchIndex", index),
@@ -167,7 +169,7 @@ class World:
 
     def _thread_s(self, process: Process) -> float:
         """Agents work for seconds, mostly few: nothing of it is in a ledger. Others look something up."""
-        return 0.1 + self.random.random() ** 2 * 5 if process.service in ("researcher", "writer") else 0.002
+        return 0.1 + self.random.random() ** 2 * 4 if process.service in ("researcher", "writer") else 0.002
 
     def _kill(self, crash: Crash) -> None:
         self._due = None
