@@ -59,6 +59,7 @@ soak: ## What the lanes only sample, whole: every crash point, every fault, ten 
 	@infra/setup --dev --broker
 	@WARREN_SOAK=1 $(VENV)/python -m pytest -rs tests/crash tests/e2e/process/test_8_faults.py tests/e2e/docker/test_6_faults.py \
 	  tests/integration/test_hangs.py tests/integration/test_broker_away.py
+	@$(VENV)/python -m tests.sim --schedules 15000 --sites
 
 unit: ## The tests without any I/O, in seconds
 	@infra/setup --dev
