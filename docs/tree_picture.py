@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from services.watchdog.tree import Child, Group
+from services.watchdog.tree import Boot, Child, Group
 
 LINE, INDENT, LEFT, TOP, WIDTH = 30, 34, 20, 46, 860
 STYLE = (
@@ -24,8 +24,7 @@ def picture(root: Group) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
         "<title>The supervision tree of infra/supervision.toml</title>",
         f"<style>{STYLE}</style>",
-        f'<text x="{LEFT}" y="26" class="title">infra/supervision.toml: started from top to bottom, '
-        "stopped from bottom to top</text>",
+        f'<text x="{LEFT}" y="26" class="title">infra/supervision.toml, in start order</text>',
     ]
     places: list[tuple[int, int]] = []
     for number, (depth, parent, node) in enumerate(rows):
@@ -63,7 +62,10 @@ def _node(node: Group | Child, x: int, y: int) -> list[str]:
 
 
 def _group(group: Group) -> str:
-    return f"{group.strategy}, {group.max_restarts} restarts in {group.period_s} s, then {group.on_exhausted}"
+    words = [str(group.strategy), f"{group.max_restarts} restarts in {group.period_s} s, then {group.on_exhausted}"]
+    if group.boot is Boot.TOGETHER:
+        words.append("children start together")
+    return ", ".join(words)
 
 
 def _child(child: Child) -> str:

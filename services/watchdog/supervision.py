@@ -12,13 +12,13 @@ Nothing here waits, reads a clock or touches a process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from services.watchdog.actions import Action, Event, Exited, Kill, Report, Started
 from services.watchdog.graft import Changes, graft, settled
 from services.watchdog.group import GroupRun
-from services.watchdog.states import Desk, Life, Phase, Slot, Why
+from services.watchdog.states import Desk, Failure, Life, Phase, Slot, Why
 from services.watchdog.tree import Child, Group, OnExhausted
 
 
@@ -144,7 +144,8 @@ class Supervisor:
             "children": {s.spec.id: {"held": s.held, "restarts": s.restarts, "reason": s.reason}
                          for _, s in self._leaves()},
             "groups": {g.spec.id: {"stamps": g.intensity.stamps, "quarantined": g.phase is Phase.QUARANTINED,
-                                   "wait_s": g.quarantine.wait_s, "retry_at": g.quarantine.retry_at}
+                                   "wait_s": g.quarantine.wait_s, "retry_at": g.quarantine.retry_at,
+                                   "last_failure": asdict(g.last_failure) if g.last_failure else None}
                        for g in self.groups()},
         }  # fmt: skip
 
@@ -159,6 +160,8 @@ class Supervisor:
             group.restored = True
             group.intensity.stamps = [int(stamp) for stamp in kept.get("stamps", [])]
             group.quarantine.wait_s = float(kept.get("wait_s", group.quarantine.wait_s))
+            if failure := kept.get("last_failure"):
+                group.last_failure = Failure(str(failure["id"]), str(failure["reason"]), float(failure["at"]))
             if kept.get("quarantined"):
                 group.phase, group.quarantine.retry_at = Phase.QUARANTINED, kept.get("retry_at")
 

@@ -156,9 +156,10 @@ def test_in_containers_compose_says_how_many_there_are():
 def test_what_a_successor_is_told_fits_the_new_tree():
     engine = running()
     reload(engine, TREE.replace("replicas = 2", "replicas = 3"))
+    engine.crash("researcher-3")
     successor = Supervisor(parse_tree(TREE.replace("replicas = 2", "replicas = 3")))
     successor.restore(engine.supervisor.snapshot())
-    assert set(successor.snapshot()["children"]) == set(engine.supervisor.snapshot()["children"])
+    assert successor.snapshot() == engine.supervisor.snapshot()
 
 
 def parse_one(service: str, number: int) -> Child:
