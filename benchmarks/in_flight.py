@@ -25,6 +25,7 @@ from benchmarks.goals import goal
 
 BOUND_MB, GROWTH = 200.0, 1.10
 EVERY_S = 0.5
+STEPS = "SELECT count(*) FROM steps WHERE state = 'done'"
 IN_FLIGHT = "SELECT count(*) FROM goals WHERE status IN ('planning', 'researching', 'writing')"
 
 
@@ -36,6 +37,7 @@ class Sample:
     rss_mb: float
     in_flight: int
     ended: int
+    steps: int
 
 
 def main() -> int:
@@ -82,6 +84,7 @@ async def measure(home: Path, *, at_once: int, seconds: float) -> dict[str, Any]
         "highest_mb": max(s.rss_mb for s in samples),
         "in_flight": stage.middle([float(s.in_flight) for s in samples]),
         "ended": samples[-1].ended - samples[0].ended,
+        "steps": samples[-1].steps - samples[0].steps,
         "seconds": samples[-1].at,
         "samples": [[round(s.at, 1), round(s.rss_mb, 1), s.in_flight] for s in samples],
     }
@@ -97,19 +100,19 @@ async def _watch(pid: int, database: Path, at_once: int, seconds: float, done: l
     """From when as many are in flight as should be (a few are always on their way)."""
     samples: list[Sample] = []
     async with asyncio.timeout(stage.ANSWER_S):
-        while await asyncio.to_thread(_in_flight, database) < 0.9 * at_once:
+        while await asyncio.to_thread(_count, database, IN_FLIGHT) < 0.9 * at_once:
             await asyncio.sleep(EVERY_S)
     began = time.monotonic()
     while not samples or samples[-1].at < seconds:
-        flying = await asyncio.to_thread(_in_flight, database)
-        samples.append(Sample(time.monotonic() - began, _rss_mb(pid), flying, done[0]))
+        flying, steps = [await asyncio.to_thread(_count, database, query) for query in (IN_FLIGHT, STEPS)]
+        samples.append(Sample(time.monotonic() - began, _rss_mb(pid), flying, done[0], steps))
         await asyncio.sleep(EVERY_S)
     return samples
 
 
-def _in_flight(database: Path) -> int:
+def _count(database: Path, query: str) -> int:
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
-        return int(connection.execute(IN_FLIGHT).fetchone()[0])
+        return int(connection.execute(query).fetchone()[0])
 
 
 def _rss_mb(pid: int) -> float:
@@ -118,7 +121,8 @@ def _rss_mb(pid: int) -> float:
 
 
 def show(result: dict[str, Any]) -> None:
-    print(f"goals in flight   {result['in_flight']:.0f} (median), {result['ended']} ended in {result['seconds']:.0f} s")
+    worked = f"{result['steps']} steps done, {result['ended']} goals ended in {result['seconds']:.0f} s"
+    print(f"goals in flight   {result['in_flight']:.0f} (median), {worked}")
     print(
         f"planner's memory  {result['idle_mb']:.0f} MB RSS with none, {result['first_mb']:.0f} MB in the first quarter"
     )
