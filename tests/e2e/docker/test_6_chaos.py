@@ -14,7 +14,16 @@ ORDER = 6
 @pytest.mark.timeout(420)
 def test_goals_survive_kills_of_containers(image: str, tmp_path: Path) -> None:
     options = Options(
-        kills=10, goals=60, seed=60, target="docker", out=tmp_path, spacing_s=4, rate=1, seconds=120, calm_s=150
+        kills=10,
+        goals=60,
+        seed=60,
+        target="docker",
+        out=tmp_path,
+        spacing_s=4,
+        rate=1,
+        open=30,
+        seconds=120,
+        calm_s=150,
     )
     assert main(options) == 0
     figures = json.loads(next(tmp_path.glob("*/chaos.json")).read_text())
