@@ -33,7 +33,7 @@ def test_a_goal_survives_the_death_of(victim: str, mesh: Mesh, shelf: str) -> No
 
 
 def test_the_redelivered_step_is_claimed_with_a_new_fence(mesh: Mesh, shelf: str) -> None:
-    mesh.play(latency_s=2)
+    mesh.play(latency_s=8)  # the kill must find the step under way, on a loaded machine, too
     question = "When do pilot boats leave the harbour?"
     with mesh.asking(question, "--corpus", shelf, "--engine", "scripted") as asking:
         goal_id = mesh.goal_that_says("step_claimed", text=question)
