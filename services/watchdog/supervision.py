@@ -71,7 +71,7 @@ class Supervisor:
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
         times = [slot.kill_at for _, slot in self._leaves() if slot.kill_at is not None]
-        times += [run.quarantine.retry_at for run in self.groups() if run.quarantine.retry_at is not None]
+        times += [at for run in self.groups() if (at := _retry_at(run)) is not None]
         return min(times, default=None)
 
     def hold(self, name: str, now: float) -> list[Action]:
@@ -204,8 +204,8 @@ class Supervisor:
                 slot.kill_at = None
                 self._desk.actions.append(Kill(slot.spec.id))
         for run in self.groups():
-            retry_at = run.quarantine.retry_at
-            if run.phase is Phase.QUARANTINED and retry_at is not None and retry_at <= now:
+            retry_at = _retry_at(run)
+            if retry_at is not None and retry_at <= now:
                 run.quarantine.leave(now, by_person=False)
                 run.start(again=True, awaited=False)
 
@@ -224,6 +224,16 @@ class Supervisor:
                 yield from self._leaves(slot.run)
             else:
                 yield run, slot
+
+
+def _retry_at(run: GroupRun) -> float | None:
+    """When a quarantined group is tried again; not while something above it is being stopped."""
+    above = run.parent
+    while above:
+        if above.phase is Phase.STOPPING:
+            return None
+        above = above.parent
+    return run.quarantine.retry_at if run.phase is Phase.QUARANTINED else None
 
 
 def _deliver(group: GroupRun, slot: Slot, event: Event) -> None:

@@ -84,6 +84,19 @@ def test_a_quarantined_service_is_tried_again_after_60_s_doubling_to_10_minutes(
     assert waits == [60, 120, 240, 480, 600]
 
 
+def test_a_quarantined_service_is_not_tried_again_while_everything_stops():
+    engine = FakeEngine(shipped()).boot()
+    exhaust(engine)
+    engine.stubborn.add("researcher-2")
+    engine.perform(engine.supervisor.shutdown(engine.now))
+    deadline = engine.now + 5
+    assert engine.supervisor.next_deadline() == deadline, "the kill of who does not stop, not the next try"
+    engine.calls.clear()
+    engine.perform(engine.supervisor.tick(engine.now + 60))
+    assert engine.calls == ["kill researcher-2", "stop researcher-1"]
+    assert engine.supervisor.is_down
+
+
 def test_a_try_that_held_long_enough_begins_again_at_60_s():
     engine = FakeEngine(shipped()).boot()
     exhaust(engine)

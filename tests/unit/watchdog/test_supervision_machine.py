@@ -99,7 +99,11 @@ class World(RuleBasedStateMachine):
         until = self.now + seconds
         while (due := self.supervisor.next_deadline()) is not None and due <= until:
             self.now = max(self.now, int(due))
+            down = [run for run in self.supervisor.groups() if run.phase is Phase.QUARANTINED]
+            tried = [child.id for run in down for child in leaves(_now(run))]
             self.perform(self.supervisor.tick(self.now))
+            for name in tried:
+                self.restarts.pop(name, None)  # tried again after its wait, with a budget of its own
         self.now = until
 
     @rule(name=st.sampled_from(NAMES))
