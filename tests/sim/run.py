@@ -60,7 +60,8 @@ def run_chunk(seeds: range, until: float) -> Seen:
 
 def run_all(schedules: int, *, start: int, jobs: int, seconds: float, until_failure: bool = False) -> Seen:
     seen, until = Seen(), time.time() + seconds
-    chunks = [range(n, min(n + CHUNK, start + schedules)) for n in range(start, start + schedules, CHUNK)]
+    size = 5 if until_failure else CHUNK
+    chunks = [range(n, min(n + size, start + schedules)) for n in range(start, start + schedules, size)]
     if jobs == 1:
         for chunk in chunks:
             seen.add(run_chunk(chunk, until))
