@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Each target creates what it needs: .venv, a broker, the image.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak unit integration e2e chaos quality sim check fmt up down ask logs scale kill dead doctor lock docs clean
+.PHONY: help demo test soak unit integration e2e chaos quality sim check fmt up down ask logs scale kill pull dead doctor lock docs clean
 VENV := .venv/bin
 WARREN := $(VENV)/warren
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header
@@ -42,6 +42,11 @@ kill: ## SIGKILL a service, to see it come back: make kill s=researcher
 	@infra/setup
 	@[ -n "$(s)" ] || { echo 'usage: make kill s=SERVICE' >&2; exit 2; }
 	@$(WARREN) kill $(s)
+
+pull: ## Fetch a model into the Ollama of the running mesh: make pull m=qwen3:8b
+	@infra/setup
+	@[ -n "$(m)" ] || { echo 'usage: make pull m=MODEL' >&2; exit 2; }
+	@$(WARREN) models pull "$(m)"
 
 dead: ## Messages that could not be handled, each with its reason
 	@infra/setup

@@ -16,6 +16,7 @@ from services.cli import (
     logs,
     memory,
     mesh,
+    models,
     publish,
     retry,
     supervise,
@@ -46,7 +47,7 @@ def build() -> App:
         supervision_tree.tree, supervision_tree.reload,
     ):  # fmt: skip
         app.command(command)
-    for name, group in (("corpus", corpus), ("memory", memory), ("dead", dead)):
+    for name, group in (("corpus", corpus), ("memory", memory), ("dead", dead), ("models", models)):
         sub = App(name=name, help=group.HELP, result_action="return_value", help_format="plaintext", version_flags=())
         for sub_name, command in group.COMMANDS.items():
             sub.command(command, name=sub_name)

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from services.inference.calls import Calls
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
+from services.inference.models import Models
 from services.inference.ollama_client import OllamaHost
 from services.inference.scripted import Script
 from services.inference.settings import Settings
 from services.inference.store import TABLES, Ledger
 from shared.contracts.generation import DescribeEngine, Embed, Generate
+from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
 from shared.contracts.steps import StepsStopped
 from shared.contracts.supervision import ChildDied
 from shared.messaging.topology import INFERENCE
@@ -34,9 +36,17 @@ def build(settings: Settings) -> Service:
     service.apply(INFERENCE, Generate, inference.on_generate, once=False)
     service.subscribe(INFERENCE, Embed, inference.on_embed)
     service.subscribe(INFERENCE, DescribeEngine, inference.on_describe_engine)
+    models = Models(engines)
+    service.subscribe(INFERENCE, ListModels, models.on_list)
+    service.subscribe(INFERENCE, ShowModel, models.on_show)
+    service.subscribe(INFERENCE, PullModel, models.on_pull)
+    service.subscribe(INFERENCE, PreloadModel, models.on_preload)
+    service.subscribe(INFERENCE, UnloadModel, models.on_unload)
+    service.subscribe(INFERENCE, RemoveModel, models.on_remove)
     service.hear(StepsStopped, inference.on_steps_stopped)
     service.hear(ChildDied, inference.on_child_died)
     service.background(calls.run)
+    service.background(models.run)
     return service
 
 

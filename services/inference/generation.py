@@ -18,7 +18,9 @@ NEAREST_PARAMETERS = 8e9
 AGEING = timedelta(seconds=30)
 """Waiting this long is worth one step of priority, so that nothing starves."""
 Provider = Literal["ollama", "extractive", "scripted", "none"]
-Trouble = Literal["refused", "missing", "busy", "memory", "silent", "broken", "too_long", "unsupported", "late"]
+Trouble = Literal[
+    "refused", "missing", "busy", "memory", "silent", "broken", "too_long", "unsupported", "late", "unknown_host"
+]
 
 
 class EngineFailed(WarrenError):

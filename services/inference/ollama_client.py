@@ -83,7 +83,7 @@ class OllamaHost:
         except TimeoutError:
             return Host(self.url, error=f"{self.url} did not answer within {PROBE_S:.0f} s: is the host overloaded?")
         except Exception as error:
-            return Host(self.url, error=str(_typed(error, url=self.url, model="")))
+            return Host(self.url, error=str(typed_error(error, url=self.url, model="")))
         models = [
             Model(
                 name=entry.model,
@@ -140,7 +140,7 @@ class OllamaHost:
         except EngineFailed:
             raise
         except Exception as error:
-            raise _typed(error, url=self.url, model=model) from error
+            raise typed_error(error, url=self.url, model=model) from error
         finally:
             if stream is not None:
                 await stream.aclose()
@@ -190,7 +190,7 @@ class OllamaHost:
         try:
             reply = await self.client.embed(model=model, input=list(texts), truncate=True)
         except Exception as error:
-            raise _typed(error, url=self.url, model=model) from error
+            raise typed_error(error, url=self.url, model=model) from error
         return [tuple(vector) for vector in reply.embeddings]
 
     async def close(self) -> None:
@@ -206,7 +206,7 @@ async def _listens(url: str) -> None:
     writer.close()
 
 
-def _typed(error: Exception, *, url: str, model: str) -> EngineFailed:
+def typed_error(error: Exception, *, url: str, model: str) -> EngineFailed:
     """From what the client raises to what a person can do about it."""
     if isinstance(error, OSError):
         return EngineFailed("refused", f"{url} refused: {REFUSED}")

@@ -7,13 +7,14 @@ from shared.contracts import (
     goals,
     library,
     message,
+    models,
     redrive,
     steps,
     supervision,
 )
 from shared.contracts.message import Message
 
-CONVERSATIONS = (goals, redrive, steps, generation, library, findings, dead_letters, supervision, message)
+CONVERSATIONS = (goals, redrive, steps, generation, models, library, findings, dead_letters, supervision, message)
 
 
 def _contracts() -> dict[str, type[Message]]:

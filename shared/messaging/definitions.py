@@ -25,6 +25,7 @@ from shared.contracts.dead_letters import (
 from shared.contracts.generation import DescribeEngine
 from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.message import Command
+from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
 from shared.contracts.redrive import RetryGoal
 from shared.contracts.supervision import ListChildren
 from shared.messaging import topology
@@ -38,6 +39,7 @@ SERVICES = tuple(name for name in topology.SERVICES if name != "cli")
 _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
     RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeEngine,
+    ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
 )  # fmt: skip
 _ALL = ".*"
 _NONE = "^$"

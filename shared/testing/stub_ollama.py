@@ -19,6 +19,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+NAMING = ("/api/show", "/api/generate", "/api/delete")
+"""Requests about a model that has to be here."""
 SENTENCES = 3
 """Passages from which a sentence is copied."""
 _PASSAGE = re.compile(r"^\[([^\]\s]+)\][ \t]*(.*(?:\n(?!\[).*)*)", re.M)
@@ -52,6 +54,19 @@ class StubOllama:
     mark: "re.Pattern[str] | None" = None
     calls: list[Call] = field(default_factory=list)
     url: str = ""
+    library: tuple[str, ...] = ()
+    """Models that may be pulled, in three parts of a megabyte each."""
+    more: set[str] = field(default_factory=set)
+    """Models that are here besides `model`."""
+    unloaded: set[str] = field(default_factory=set)
+    """Of those that are here, what takes no memory now."""
+    pull_goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared by a test: a pull stops after its first part until it is set."""
+    refusing: tuple[int, str] | None = None
+    """A status and an error with which chats and loads are answered: `(503, "server busy, ...")`."""
+
+    def __post_init__(self) -> None:
+        self.pull_goes_on.set()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -88,20 +103,64 @@ class StubOllama:
             path = head.split(" ", 2)[1].partition("?")[0]
             length = re.search(r"^content-length:\s*(\d+)", head, re.I | re.M)
             body = json.loads(await reader.readexactly(int(length[1]))) if length and int(length[1]) else {}
-            if path == "/api/chat":
+            if self.refusing and path in ("/api/chat", "/api/generate"):
+                _answer(writer, {"error": self.refusing[1]}, status=self.refusing[0])
+            elif path == "/api/chat":
                 await self._chat(body, reader, writer)
+            elif path == "/api/pull":
+                await self._pull(str(body.get("model")), writer)
+            elif path in NAMING and _tagged(str(body.get("model"))) not in self._here():
+                _answer(writer, {"error": f"model '{body.get('model')}' not found"}, status=404)
             else:
-                _answer(writer, self._other(path))
-                await writer.drain()
+                _answer(writer, self._other(path, body))
+            await writer.drain()
         writer.close()
 
-    def _other(self, path: str) -> dict[str, Any] | None:
+    def _here(self) -> dict[str, str]:
+        """What is on the disk: its name with a tag -> the name it goes by."""
+        return {_tagged(name): name for name in ([self.model] if self.model else []) + sorted(self.more)}
+
+    async def _pull(self, model: str, writer: asyncio.StreamWriter) -> None:
+        """A stream of its own, errors included: its status is 200 by the time that anything can go wrong."""
+
+        async def line(**content: Any) -> None:
+            writer.write(json.dumps(content).encode() + b"\n")
+            await writer.drain()
+
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n")
+        await line(status="pulling manifest")
+        if model not in self.library:
+            await line(error="pull model manifest: file does not exist")
+            return
+        for part in (1, 2, 3):
+            await line(status="pulling 0123456789ab", digest="sha256:0", total=3_000_000, completed=part * 1_000_000)
+            await self.pull_goes_on.wait()
+        self.more.add(model)
+        self.unloaded.add(model)
+        await line(status="success")
+
+    def _change(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Loads, unloads or deletes a model that is here."""
+        model = self._here()[_tagged(str(body["model"]))]
+        if path == "/api/delete":
+            self.more.discard(model)
+            self.model = "" if model == self.model else self.model
+            return {}
+        gone = body.get("keep_alive") == 0
+        (self.unloaded.add if gone else self.unloaded.discard)(model)
+        return {"model": body["model"], "response": "", "done": True, "done_reason": "unload" if gone else "load"}
+
+    def _other(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        if path in ("/api/generate", "/api/delete"):
+            return self._change(path, body)
         details = {"family": "stub", "parameter_size": "8.0B", "quantization_level": "none", "format": "none"}
-        listed = {"name": self.model, "model": self.model, "size": 1, "digest": "0" * 12, "details": details}
+        held = {"size": 1, "digest": "0" * 12, "details": details}
+        listed = [{"name": name, "model": name, **held} for name in self._here().values()]
+        loaded = [model for model in listed if model["name"] not in self.unloaded]
         known: dict[str, dict[str, Any]] = {
             "/api/version": {"version": "0.0.0-stub"},
-            "/api/tags": {"models": [listed]},
-            "/api/ps": {"models": [listed]},
+            "/api/tags": {"models": listed},
+            "/api/ps": {"models": loaded},
             "/api/show": {"details": details, "model_info": {}, "capabilities": ["completion"]},
         }
         return known.get(path)
@@ -165,8 +224,12 @@ def _hash(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def _answer(writer: asyncio.StreamWriter, content: dict[str, Any] | None) -> None:
-    status = "200 OK" if content is not None else "404 Not Found"
+def _tagged(name: str) -> str:
+    return name if ":" in name else f"{name}:latest"
+
+
+def _answer(writer: asyncio.StreamWriter, content: dict[str, Any] | None, *, status: int = 200) -> None:
+    status = status if content is not None else 404
     body = json.dumps(content if content is not None else {"error": "not found"}).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)

@@ -13,9 +13,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from services.inference import ollama_models
 from services.inference.generation import EngineFailed, choose_embedder, choose_engine
 from services.inference.ollama_client import OllamaHost
 from tests.integration import engines
+from tests.integration.model_host import keeps_the_contract, loads_and_unloads
 from tests.integration.waiting import wait_until
 from tests.unit.inference.requests import generate
 
@@ -114,3 +116,18 @@ async def test_cancelling_stops_the_model(host: OllamaHost) -> None:
     await asyncio.gather(call, return_exceptions=True)
     async with asyncio.timeout(20):
         await host.chat(MODEL, generate("What is a queue?", max_tokens=4), lambda _: None)
+
+
+async def test_models_are_loaded_unloaded_and_deleted(host: OllamaHost) -> None:
+    """The same demands that the stub has to meet; and the model is loaded with the context that calls use."""
+    await host.client.copy(MODEL, "scratch:latest")
+    await keeps_the_contract(host, model=MODEL, scratch="scratch:latest")
+    await loads_and_unloads(host, "all-minilm:latest")
+    await ollama_models.preload(host, MODEL, 60)
+    held = next(model for model in (await ollama_models.held_by(host)).models if model.name == MODEL)
+    assert (held.context, held.chats, held.loaded) == (2048, True, True)
+    assert held.size_bytes > 1e8
+    assert held.memory_bytes > 1e8
+    shown = await ollama_models.show(host, MODEL)
+    assert shown.family == "gemma3"
+    assert (shown.context or 0) >= 2048
