@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,7 @@ SUBMIT = "cmd.planner.submit_goal.v1"
 async def broker(home: Path) -> AsyncIterator[rabbitmq_server.BrokerSpec]:
     """A RabbitMQ of its own in this folder, with our queues, from nothing to nothing."""
     spec = rabbitmq_server.prepare(home)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was started is stopped, too
     with (home / "broker.out").open("ab") as out:
         process = subprocess.Popen(  # noqa: ASYNC220 - a moment
             spec.argv, env=dict(spec.env), stdout=out, stderr=out, start_new_session=True
@@ -45,9 +47,9 @@ async def broker(home: Path) -> AsyncIterator[rabbitmq_server.BrokerSpec]:
             await link.close()
             yield spec
         finally:
-            await rabbitmq_server.stop(spec)
             process.kill()
             process.wait()
+            await rabbitmq_server.after_exit(spec)
 
 
 def environment(home: Path, url: str, **settings: str) -> dict[str, str]:
