@@ -32,9 +32,9 @@ def picture(confirmed: Sequence[float], ended: Sequence[float], faults: Sequence
     def curve(moments: Sequence[float], style: str) -> str:
         points = [f"{x(begin)},{FLOOR}"]
         for n, at in enumerate(sorted(moments), start=1):
-            place = f"{x(at)},{_y(n, most)}"
+            place = f"{round(x(at) * 2) / 2},{_y(n, most)}"
             if place.partition(",")[0] == points[-1].partition(",")[0]:
-                points.pop()  # one point for each tenth of a pixel is enough for any number of goals
+                points.pop()  # one point for each half of a pixel is enough for any number of goals
             points.append(place)
         return f'<polyline fill="none" {style} points="{" ".join(points)}"/>'
 

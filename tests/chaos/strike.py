@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.chaos.plan import CUT, FREEZE, KILL, Fault, Plan
+from tests.chaos.plan import CUT, FREEZE, HANG, KILL, Fault, Plan
 from tests.chaos.seen import Seen
 from tests.chaos.target import Target, Victim
 from tests.chaos.wire import Wire
@@ -16,6 +16,8 @@ CHANCE_S = 8.0
 """How long to wait for the moment at which a service holds work, before another one is taken."""
 NEW_PROCESS_S = 0.4
 """No process of ours can start faster: an event that comes sooner was on its way when its worker died."""
+PATIENCE_S = 2.0
+"""Nobody is killed for hanging before: what comes sooner is an event that was on its way."""
 PROBE_S = 2.0
 DYING_S = 5.0
 RECOVERY_S = 180.0
@@ -102,7 +104,7 @@ class Striker:
             while await self.wire.ask(key, dict(body), within_s=PROBE_S) is None:
                 continue
         else:
-            since = fault.at + (NEW_PROCESS_S if fault.kind == KILL else 0.0)
+            since = fault.at + {KILL: NEW_PROCESS_S, HANG: PATIENCE_S}.get(fault.kind, 0.0)
             while not (at := self._took_up_work(victim, since)):
                 await asyncio.sleep(LOOK_S)
             return at
