@@ -77,6 +77,8 @@ class GroupRun(Steps):
                 released.wanted = True
             elif self.phase is Phase.UP and released.life is Life.DOWN and not released.failed:
                 self._begin_start(released, again=False)
+            elif self.phase in (Phase.STARTING, Phase.RESTARTING) and released.life is not Life.RUNNING:
+                self.todo.append(Step(released, stop=False))  # its turn may be over already
         if self.phase is Phase.QUARANTINED:
             self.desk.actions.append(Report("released", self.spec.id))
             self.quarantine.leave(self.desk.now, by_person=True)
