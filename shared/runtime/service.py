@@ -18,6 +18,7 @@ from shared.messaging.broker import Link, envelope_of
 from shared.messaging.consume import Consumer, Handler, decode
 from shared.messaging.delivery import delivery_of
 from shared.messaging.envelope import Envelope
+from shared.messaging.moves import Moves
 from shared.messaging.publish import Stamp, reply_to_request
 from shared.messaging.request import Requests
 from shared.messaging.topology import HANDLER_S, WorkQueue
@@ -102,6 +103,7 @@ class Service:
         self._deliveries: set[asyncio.Task[None]] = set()
         self._in_hand = 0
         self.hands = Hands()
+        self._moves = Moves()
         self._stopping = False
         self.failed: asyncio.Future[None] | None = None
         self.status: dict[str, Any] = {}
@@ -189,14 +191,20 @@ class Service:
     def _consume(self, queue: WorkQueue, handlers: dict[type[Message], Handler]) -> None:
         consumer = Consumer(handlers, self.publisher.reply, self.refusal)
 
-        def on(*, suspect: bool) -> Callable[[IncomingMessage], Awaitable[None]]:
-            async def on_message(message: IncomingMessage) -> None:
-                await consumer.on_delivery(delivery_of(self.link, message, queue=queue, suspect=suspect))
+        async def on_message(message: IncomingMessage) -> None:
+            delivery = delivery_of(self.link, message, queue=queue)
+            moving = (
+                self._moves.one(message, prefetch=queue.prefetch) if message.redelivered else contextlib.nullcontext()
+            )
+            async with moving:
+                await consumer.on_delivery(delivery)
 
-            return self._counted(on_message, queue.name, limit_s=queue.handler_s)
+        async def on_suspect(message: IncomingMessage) -> None:
+            await self._moves.done()
+            await consumer.on_delivery(delivery_of(self.link, message, queue=queue, suspect=True))
 
-        self.link.consume(queue.name, on(suspect=False), prefetch=queue.prefetch)
-        self.link.consume(queue.suspect, on(suspect=True), prefetch=1)
+        for name, handle, prefetch in ((queue.name, on_message, queue.prefetch), (queue.suspect, on_suspect, 1)):
+            self.link.consume(name, self._counted(handle, queue.name, limit_s=queue.handler_s), prefetch=prefetch)
 
     def _counted(
         self,

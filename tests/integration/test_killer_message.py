@@ -150,7 +150,9 @@ def test_the_dossier_of_a_killer_says_how_its_worker_ended(mesh: Mesh):
         assert crash["out_of_memory"] is False
         assert crash["memory_mb"] > 20
         assert any("about to do what kills" in line for line in crash["last_lines"])
-    assert found["crashes"][0]["held"] == 1, "at last it was handled alone"
+    assert all(crash["held"] >= 1 for crash in found["crashes"])
+    deaths = (mesh.home / "logs" / "memory-1.log").read_text().count("about to do what kills")
+    assert deaths <= 3, "once in the queue, at most twice alone: a handler that dies at once makes no loop"
     text = mesh.warren("dead", "show", found["dead_letter"]["id"])
     assert "killed by SIGSEGV" in text
     assert "about to do what kills" in text
@@ -159,9 +161,16 @@ def test_the_dossier_of_a_killer_says_how_its_worker_ended(mesh: Mesh):
 
 @pytest.mark.timeout(180)
 def test_a_handler_that_does_not_end_is_a_stall_and_its_process_is_restarted(mesh: Mesh):
-    before = wait_until(lambda: mesh.row("memory-1").get("pid"), deadline_s=60, what="the worker runs")
+    wait_until(mesh.runs, deadline_s=60, what="the worker runs")
     mesh.publish("endless", "message-2")
-    wait_until(lambda: mesh.row("memory-1").get("pid") not in (None, before), deadline_s=60, what="another process")
-    reasons = [line["reason"] for line in mesh.said("child_terminated") if line["child"] == "memory-1"]
-    assert reasons[-1].startswith("stalled: cmd.memory.forget.v1 of memory.v1 for ")
-    assert reasons[-1].endswith(", at most 5 s")
+
+    def stalled() -> str | None:
+        lines = [line["reason"] for line in mesh.said("child_terminated") if line["child"] == "memory-1"]
+        return next(
+            (reason for reason in lines if reason.startswith("stalled: cmd.memory.forget.v1 of memory.v1 ")), None
+        )
+
+    reason = wait_until(stalled, deadline_s=90, what="the stall is found")
+    assert reason is not None
+    assert reason.endswith(", at most 5 s")
+    wait_until(mesh.runs, deadline_s=60, what="another process")
