@@ -60,8 +60,8 @@ def test_make_demo_on_a_bare_machine(machine: str):
 
 
 def test_the_tests_pass_on_a_bare_machine(machine: str):
-    """`make test` less its long lanes (sim, crash, chaos), on the Python of that machine, which is newer than ours."""
-    test = within(machine, "cd /warren && make unit integration e2e", timeout_s=650)
+    """`make test` less its long lanes (integration, sim, crash, chaos), on the newer Python of that machine."""
+    test = within(machine, "cd /warren && make unit e2e", timeout_s=650)
     assert test.returncode == 0, test.stdout[-8000:] + test.stderr[-2000:]
     assert "no Docker engine answers" in test.stdout
     assert listening(machine) == set()
