@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+import structlog
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
+
+log = structlog.get_logger()
+T = TypeVar("T")
+REACH_TRIES, AGAIN_S = 60, 0.5
+
+
+async def until_reached(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer of a proxy that may be starting just now. Raises DockerError or OSError when it is not there in half a
+    minute."""
+    for _ in range(REACH_TRIES):
+        try:
+            return await ask()
+        except (DockerError, OSError) as error:
+            log.info("docker_not_reachable_yet", reason=repr(error))
+            await asyncio.sleep(AGAIN_S)
+    return await ask()
 
 
 async def process_states(docker: Docker, container: str) -> list[str]:

@@ -67,7 +67,7 @@ class DockerEngine:
         listening = asyncio.Event()
         self._stream = asyncio.create_task(self._follow(listening))
         await listening.wait()
-        for container in await self._look():
+        for container in await questions.until_reached(self._look):
             self._bind(container)
         known = {child.id for child in children}
         extra = [_child(c) for c in self._containers.values() if c.child not in known]
