@@ -47,7 +47,7 @@ class Processes:
         tree.write_text(TREE.format(command=json.dumps([sys.executable, str(ROOT / "benchmarks/victim.py"), WARREN])))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
         env = {**kept, "WARREN_HOME": str(self.home), "WARREN_TREE": str(tree), "PYTHONPATH": str(ROOT)}
-        keeper = subprocess.Popen(  # noqa: ASYNC220
+        keeper = subprocess.Popen(  # noqa: ASYNC220 - a moment
             [sys.executable, "-m", "services.watchdog.keeper"], env=env, cwd=ROOT, start_new_session=True
         )
         rows = [Row("process", "SIGKILL", WARREN), Row("process", "SIGSTOP", WARREN)]

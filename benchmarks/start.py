@@ -93,7 +93,7 @@ async def measure(home: Path, services: list[str], *, runs: int) -> dict[str, li
     """Starts each service `runs` times."""
     spec = rabbitmq_server.prepare(home)
     with (home / "out").open("ab") as out:
-        broker = subprocess.Popen(  # noqa: ASYNC220
+        broker = subprocess.Popen(  # noqa: ASYNC220 - a moment
             spec.argv, env=dict(spec.env), stdout=out, stderr=out, start_new_session=True
         )
         try:

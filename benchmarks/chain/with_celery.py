@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from typing import Any
 
-from celery import Celery, chain  # type: ignore[import-not-found]
+from celery import Celery, chain  # type: ignore[import-not-found]  # in an environment of its own
 
 TASKS, DONE = 4, "bench.done"
 app = Celery("with_celery", broker=os.environ["BENCH_URL"], set_as_current=True)
@@ -41,7 +41,7 @@ def database() -> sqlite3.Connection:
     return _connections[os.getpid()]
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator]
+@app.task(bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def step(self: Any, name: str, task: int) -> None:
     connection = database()
     connection.execute("BEGIN IMMEDIATE")
