@@ -20,8 +20,9 @@ from shared.messaging.database import Database
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import goal_id_for
 from shared.messaging.publish import Stamp
-from tests.sim.broker import HEARTBEAT_S, USER, Broker, Letter, Queue, SimLink
+from tests.sim.broker import HEARTBEAT_S, USER, Broker, Letter, Queue
 from tests.sim.clock import SimDatetime, log_to, virtual
+from tests.sim.link import SimLink
 from tests.sim.loop import PROCESS, Process, SimLoop
 from tests.sim.mesh import build, index
 from tests.sim.model import Model
