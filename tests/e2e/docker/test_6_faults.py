@@ -78,9 +78,9 @@ def running(container: str) -> bool:
 
 
 def all_well(stack: Stack) -> bool:
-    """Everything is healthy, and the watchdog says so."""
-    label = f"label=com.docker.compose.project={stack.project}"
-    up = docker("ps", "--filter", label, "--filter", "status=running", "--format", "{{.Status}}").splitlines()
+    """Everything supervised is healthy, and the watchdog says so. A model server beside them is not supervised."""
+    ours = ("--filter", f"label=com.docker.compose.project={stack.project}", "--filter", "label=warren.supervise.id")
+    up = docker("ps", *ours, "--filter", "status=running", "--format", "{{.Status}}").splitlines()
     listed = stack.warren("ps", "--json")
     return (
         all("(healthy)" in status for status in up)
