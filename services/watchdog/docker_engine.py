@@ -17,7 +17,6 @@ from typing import Any
 import structlog
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
-from aiohttp import ClientTimeout, TCPConnector
 
 from services.watchdog import container_questions as questions
 from services.watchdog.actions import Started
@@ -32,10 +31,13 @@ from services.watchdog.containers import (
     is_ours,
 )
 from services.watchdog.engine import Adopted, Appeared, EngineEvent, Vanished, Whereabouts
+from services.watchdog.keyhole import CALL_S, Keyhole
 from services.watchdog.liveness import Beat
 from services.watchdog.tree import Child
 
-AGAIN_S, CONNECT_S = 0.5, 1.0
+AGAIN_S = 0.5
+TRIES = 2
+"""A proxy that stops in the middle of an order leaves us without an answer; the other one can be asked the same."""
 GONE = {304, 404, 409}  # already so, no such container, not running: what was asked for is the case
 log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class DockerEngine:
     project: str
     mode: str = "docker"
     epoch: Callable[[], int | None] = lambda: 0
-    _docker: Docker | None = None
+    _keyhole: Keyhole | None = None
     _containers: dict[str, Container] = field(default_factory=dict)  # by child id
     _past: dict[str, Past] = field(default_factory=dict)  # by container id
     _silent_since: dict[str, float] = field(default_factory=dict)  # by child id, monotonic
@@ -61,9 +63,7 @@ class DockerEngine:
 
     async def adopt(self, children: Sequence[Child]) -> Adopted:
         """Every container of the project is a child, whatever the tree's number of replicas says."""
-        # two proxies have one name: asked anew at each connection, and one that is gone is not waited for
-        connector = TCPConnector(use_dns_cache=False)
-        self._docker = Docker(self.url, connector, timeout=ClientTimeout(sock_connect=CONNECT_S))
+        self._keyhole = Keyhole(self.url)
         listening = asyncio.Event()
         self._stream = asyncio.create_task(self._follow(listening))
         await listening.wait()
@@ -133,28 +133,36 @@ class DockerEngine:
         if self._stream:
             self._stream.cancel()
             await asyncio.gather(self._stream, return_exceptions=True)
-        if self._docker:
-            await self._docker.close()
-            await self._docker.connector.close()
+        if self._keyhole:
+            await self._keyhole.close()
 
     # -- inside
 
     @property
     def _api(self) -> Docker:
-        assert self._docker, "adopt() comes first"
-        return self._docker
+        assert self._keyhole, "adopt() comes first"
+        return self._keyhole.api
 
     async def _order(self, container: Container, what: str) -> None:
-        target = self._api.containers.container(container.id)
-        epoch = self.epoch()
-        if what != "start" and epoch is None:
-            log.info("left_to_the_leader", child=container.child, order=what)
-            return
+        for left in reversed(range(TRIES)):
+            epoch = self.epoch()
+            if what != "start" and epoch is None:
+                log.info("left_to_the_leader", child=container.child, order=what)
+                return
+            try:
+                async with asyncio.timeout(CALL_S):
+                    await self._send(container, what, epoch or 0)
+                return
+            except TimeoutError:
+                log.warning("order_not_answered", child=container.child, order=what, tries_left=left)
+        raise OSError(f"docker {what} {container.child}: no answer within {TRIES * CALL_S:g} s")
+
+    async def _send(self, container: Container, what: str, epoch: int) -> None:
         try:
             if what == "start":
-                await target.start()
+                await self._api.containers.container(container.id).start()
             else:
-                await questions.send_signal(self._api, container.id, what, epoch=epoch or 0)
+                await questions.send_signal(self._api, container.id, what, epoch=epoch)
         except DockerError as error:
             if error.status not in GONE:
                 raise OSError(f"docker {what} {container.child}: {error.message}") from error
@@ -171,28 +179,25 @@ class DockerEngine:
         return found
 
     async def _follow(self, listening: asyncio.Event) -> None:
+        assert self._keyhole
         since = time.time()
         while True:
-            stream: Any = self._api.events.subscribe(create_task=False)  # type: ignore[no-untyped-call]
-            params: dict[str, Any] = {"since": f"{since:.6f}", "filters": json.dumps({"type": ["container"]})}
-            reading = asyncio.create_task(self._api.events.run(**params))
             if listening.is_set():
                 await self._resync()
             listening.set()
-            while (event := await stream.get()) is not None:
-                at = float(event.get("timeNano", 0)) / 1e9
-                if at > since:  # what we have seen comes again after a break
-                    since = at
-                    self._on_docker_event(event)
-            error = (await asyncio.gather(reading, return_exceptions=True))[0]
-            log.warning("docker_events_ended", reason=repr(error))
+            async with contextlib.aclosing(self._keyhole.events(since)) as events:
+                async for event in events:
+                    at = float(event.get("timeNano", 0)) / 1e9
+                    if at > since:  # what we have seen comes again after a break
+                        since = at
+                        self._on_docker_event(event)
             await asyncio.sleep(AGAIN_S)
 
     async def _resync(self) -> None:
         """After a break in the stream: whoever we think runs and does not has ended."""
         try:
             found = {container.child: container for container in await self._look()}
-        except (DockerError, OSError) as error:
+        except (DockerError, OSError) as error:  # OSError: a time-out, too
             log.warning("docker_not_reachable", reason=repr(error))
             return
         for name, before in list(self._containers.items()):
