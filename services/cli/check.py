@@ -11,6 +11,7 @@ from services.cli.bundle import Bundle, sha256_of
 from shared.contracts.citing import cited_sentences
 from shared.contracts.evidence import supports
 from shared.contracts.report import Citation
+from shared.contracts.voice import said_by
 
 _MARK = re.compile(r"\[(\d{1,4})\](?!\()")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
@@ -91,7 +92,8 @@ def _sentences(bundle: Bundle) -> Iterator[SentenceCheck]:
     for cited in cited_sentences(_cells_apart(bundle.report.report), by_number):
         if cited.ids:
             numbers = tuple(int(n) for n in cited.ids)
-            verdict = supports(cited.text, [by_number[n].quote for n in cited.ids])
+            said = said_by(cited.text, {by_number[n].title for n in cited.ids})
+            verdict = supports(said, [by_number[n].quote for n in cited.ids])
             yield SentenceCheck(cited.text, numbers, verdict.reason)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.writer.draft import SECTION_SENTENCES
 from services.writer.gate import Claim
-from services.writer.page import Page
+from services.writer.page import Page, Speaker
 from services.writer.section import Section
 from services.writer.table import Table
 from shared.contracts.evidence import Evidence
@@ -23,11 +23,20 @@ _BLOCK = re.compile(r"^(?:([#>+=-])|(\d{1,9})([.)]))")
 
 def written(page: Page, evidence: Mapping[str, Evidence]) -> WrittenReport:
     """The whole report, shortened until it fits its message."""
+    spoken = page.spoken(_speakers(evidence))
     for sentences in (SECTION_SENTENCES, 4, 2, 1):
-        report = _written(page.shortened(sentences), evidence)
+        report = _written(spoken.shortened(sentences), evidence)
         if len(report.model_dump_json().encode()) <= REPORT_BYTES:
             return report
-    return _written(page.shortened(0), evidence)
+    return _written(spoken.shortened(0), evidence)
+
+
+def _speakers(evidence: Mapping[str, Evidence]) -> dict[str, Speaker]:
+    """Who says each quote. A title that is not plain text could not be compared with the source's any more."""
+    return {
+        name: Speaker(item.title if plain(item.title) == item.title else "", item.quote)
+        for name, item in evidence.items()
+    }
 
 
 def _written(page: Page, evidence: Mapping[str, Evidence]) -> WrittenReport:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Labels:
-    """Words of one language. In patterns `{n}` is a number, `{what}` what was sought, `{word}` a name."""
+    """Words of one language. In patterns `{n}` is a number, `{what}` what was sought, `{word}` a name,
+    `{title}` and `{text}` a source and its own words."""
 
     digest: str = "Evidence digest (no model)"
     comparison: str = "Comparison"
@@ -23,6 +24,7 @@ class Labels:
     citations: tuple[str, str] = ("{n} citation, {n} verified in", "{n} citations, {n} verified in")
     in_sources: tuple[str, str] = ("{n} source", "{n} sources")
     no_quotes: str = "0 quotes"
+    authors: str = 'The authors of {title}: "{text}"'
     removed: tuple[str, str] = ("{n} sentence removed", "{n} sentences removed")
     documents: tuple[str, str] = ("{n} document", "{n} documents")
     unmentioned: str = 'no passage in {documents} mentions "{word}"'
@@ -50,6 +52,7 @@ LABELS = {
         citations=("{n} Beleg, {n} geprüft in", "{n} Belege, {n} geprüft in"),
         in_sources=("{n} Quelle", "{n} Quellen"),
         no_quotes="0 Zitate",
+        authors='Die Autoren von {title}: "{text}"',
         removed=("{n} Satz entfernt", "{n} Sätze entfernt"),
         documents=("{n} Dokument", "{n} Dokumenten"),
         unmentioned="keine Stelle in {documents} nennt „{word}“",
@@ -74,6 +77,7 @@ LABELS = {
         citations=("{n} référence, {n} vérifiée dans", "{n} références, {n} vérifiées dans"),
         in_sources=("{n} source", "{n} sources"),
         no_quotes="0 citation",
+        authors='Les auteurs de {title} : "{text}"',
         removed=("{n} phrase retirée", "{n} phrases retirées"),
         documents=("{n} document", "{n} documents"),
         unmentioned="aucun passage dans {documents} ne mentionne « {word} »",
@@ -98,6 +102,7 @@ LABELS = {
         citations=("{n} referencia, {n} verificada en", "{n} referencias, {n} verificadas en"),
         in_sources=("{n} fuente", "{n} fuentes"),
         no_quotes="0 citas",
+        authors='Los autores de {title}: "{text}"',
         removed=("{n} frase retirada", "{n} frases retiradas"),
         documents=("{n} documento", "{n} documentos"),
         unmentioned="ningún pasaje en {documents} menciona «{word}»",

@@ -102,6 +102,17 @@ def test_a_table_row_reads_as_text(make_quote):
     assert report.citations[0].quote == row
 
 
+def test_what_a_source_says_of_itself_is_said_by_its_authors(make_quote):
+    line = "We recommend at least three nodes."
+    item = make_quote(line, text=f"{line} x", title="Queues")
+    claims = (Claim(line, (item.evidence_id,)),)
+    made = Page(goal="How many?", sections=(Section("How many?", claims),), summary=claims)
+    report = written(made, {item.evidence_id: item})
+    assert report.report.count(f'- The authors of Queues: "{line}" [1]') == 2
+    model = Page(goal="How many?", sections=(Section("How many?", (Claim("We need three.", claims[0].ids),)),))
+    assert "- We need three. [1]" in written(model, {item.evidence_id: item}).report
+
+
 def test_words_are_left_as_they_are():
     for text in ("x-queue-type is set by `--flag_name`", "5 > 3 and a_b_c, 50 % (about ~3)", "Größe, naïve, 日本語"):
         assert plain(text).replace("\\", "") == text
