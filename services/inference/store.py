@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -53,6 +54,14 @@ waiters = Table(
     Column("message_id", String(255), primary_key=True),
     Column("call", String(40), nullable=False, index=True),
     Column("envelope", Text, nullable=False),
+)
+
+
+_WAITING = (  # asked for all the time, and built once: that costs more than running it
+    select(generations.c.id, generations.c.priority, generations.c.engine, generations.c.since)
+    .where(generations.c.state == "waiting")
+    .order_by(generations.c.priority.desc(), generations.c.since)
+    .limit(bindparam("most"))
 )
 
 
@@ -150,9 +159,7 @@ class Ledger:
 
     async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
         """The most urgent ones, oldest first among equals."""
-        columns = generations.c
-        query = select(columns.id, columns.priority, columns.engine, columns.since).where(columns.state == "waiting")
-        rows = await connection.execute(query.order_by(columns.priority.desc(), columns.since).limit(limit))
+        rows = await connection.execute(_WAITING, {"most": limit})
         return [Row(row.id, row.priority, row.engine, _utc(row.since)) for row in rows]
 
     async def claim(self, connection: AsyncConnection, call: str, *, owner: str, until: datetime) -> Claim | None:

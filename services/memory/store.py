@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
 from services.memory.extract import PARSER
 from services.memory.parsers import Parsed, Unparsed
@@ -43,13 +43,19 @@ class StoredText:
     cuts: tuple[Cut, ...]
 
 
+# Asked for all the time, and built once: that costs more than running them.
+_CLOCK = select(library_clock.c.seq, library_clock.c.library)
+_CHANGES = select(changes.c.seq, changes.c.kind, changes.c.key)
+_NEXT_CHANGES = _CHANGES.where(changes.c.seq > bindparam("after")).order_by(changes.c.seq).limit(bindparam("most"))
+
+
 @dataclass(frozen=True)
 class LibraryStore:
     """Named questions and changes; each takes the connection, so that many are one transaction."""
 
     async def watermark(self, connection: AsyncConnection) -> tuple[int, str]:
         """(number of the newest change, id of this library)."""
-        row = (await connection.execute(select(library_clock.c.seq, library_clock.c.library))).first()
+        row = (await connection.execute(_CLOCK)).first()
         return (row.seq, row.library) if row else (0, "")
 
     async def change(self, connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> int:
@@ -66,12 +72,11 @@ class LibraryStore:
 
     async def changes_after(self, connection: AsyncConnection, seq: int) -> list[Change]:
         """The next changes in order, whole transactions only; empty when there are none."""
-        query = select(changes.c.seq, changes.c.kind, changes.c.key).where(changes.c.seq > seq)
-        rows = (await connection.execute(query.order_by(changes.c.seq).limit(MAX_CHANGES))).all()
+        rows = (await connection.execute(_NEXT_CHANGES, {"after": seq, "most": MAX_CHANGES})).all()
         if len(rows) == MAX_CHANGES:
             whole = [row for row in rows if row.seq < rows[-1].seq]
             if not whole:
-                everything = query.where(changes.c.seq == rows[0].seq)
+                everything = _CHANGES.where(changes.c.seq == rows[0].seq)
                 whole = list((await connection.execute(everything)).all())
             rows = whole
         return [Change(row.seq, row.kind, row.key) for row in rows]

@@ -76,6 +76,11 @@ class Tables:
         return insert(self.outbox).returning(self.outbox.c.id, sort_by_parameter_order=True)
 
     @cached_property
+    def oldest(self) -> Any:
+        before = self.outbox.c.at <= bindparam("before")
+        return select(self.outbox).where(before).order_by(self.outbox.c.id).limit(bindparam("most"))
+
+    @cached_property
     def forget(self) -> Any:
         return delete(self.outbox).where(self.outbox.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -228,8 +233,8 @@ class Relay:
 
 async def load_rows(connection: AsyncConnection, tables: Tables, before: datetime, limit: int = 500) -> list[Stored]:
     """The oldest rows stored before this time."""
-    query = select(tables.outbox).where(tables.outbox.c.at <= before).order_by(tables.outbox.c.id).limit(limit)
-    return [Stored(row.id, Outgoing.from_json(row.message, row.body)) for row in await connection.execute(query)]
+    rows = await connection.execute(tables.oldest, {"before": before, "most": limit})
+    return [Stored(row.id, Outgoing.from_json(row.message, row.body)) for row in rows]
 
 
 async def forget_rows(connection: AsyncConnection, tables: Tables, ids: Sequence[int]) -> None:

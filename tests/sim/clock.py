@@ -1,6 +1,7 @@
 """Time, ids and logging of the simulated world put in the place of the real ones, in all product modules at once."""
 
 import contextlib
+import functools
 import logging
 import sys
 import time as real_time
@@ -40,6 +41,22 @@ def _time() -> float:
 _TIME = SimpleNamespace(time=_time, monotonic=lambda: _Now.loop.now, perf_counter=lambda: _Now.loop.now)
 
 
+_REAL = {"datetime": datetime, "time": real_time, "uuid4": uuid.uuid4}
+
+
+@functools.lru_cache(maxsize=1)
+def _places(modules: int) -> list[tuple[Any, str]]:
+    """Where the product has the real ones. To be called while nothing is replaced; looked for anew when more modules
+    have been imported."""
+    return [
+        (module, name)
+        for key, module in list(sys.modules.items())
+        if key.startswith(("services.", "shared.")) and not key.startswith("shared.contracts")
+        for name, real in _REAL.items()
+        if getattr(module, name, None) is real
+    ]
+
+
 @contextlib.contextmanager
 def virtual(loop: SimLoop, random: Random, more: list[tuple[Any, str, Any]]) -> Iterator[None]:
     """`more`: further replacements: (module or class, attribute, value)."""
@@ -50,14 +67,9 @@ def virtual(loop: SimLoop, random: Random, more: list[tuple[Any, str, Any]]) -> 
         kept.append((module, name, getattr(module, name)))
         setattr(module, name, value)
 
-    for key, module in list(sys.modules.items()):
-        if key.startswith(("services.", "shared.")) and not key.startswith("shared.contracts"):
-            if getattr(module, "datetime", None) is datetime:
-                put(module, "datetime", SimDatetime)
-            if getattr(module, "time", None) is real_time:
-                put(module, "time", _TIME)
-            if getattr(module, "uuid4", None) is uuid.uuid4:
-                put(module, "uuid4", lambda: uuid.UUID(int=random.getrandbits(128), version=4))
+    new = {"datetime": SimDatetime, "time": _TIME, "uuid4": lambda: uuid.UUID(int=random.getrandbits(128), version=4)}
+    for module, name in _places(len(sys.modules)):
+        put(module, name, new[name])
     for module, name, value in more:
         put(module, name, value)
     try:

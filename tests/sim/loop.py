@@ -8,11 +8,15 @@ import asyncio
 import contextlib
 import heapq
 import sys
+import types
+from asyncio.tasks import _current_tasks  # type: ignore[attr-defined]  # what current_task() reads, without its layers
+from bisect import insort
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter
 from random import Random
 from types import CoroutineType
 from typing import Any
@@ -35,13 +39,32 @@ class SimTask(asyncio.Task):
         return self is other
 
 
-@dataclass(eq=False)
+class SimHandle:
+    """A callback to come. asyncio asks no more of what `call_soon` and `call_later` return."""
+
+    __slots__ = ("_when", "args", "callback", "context", "gone")
+
+    def __init__(self, callback: Any, args: tuple[Any, ...], context: Context, when: float = 0.0) -> None:
+        self.callback, self.args, self.context, self._when, self.gone = callback, args, context, when, False
+
+    def cancel(self) -> None:
+        self.gone, self.callback, self.args = True, None, ()
+
+    def cancelled(self) -> bool:
+        return self.gone
+
+    def when(self) -> float:
+        return self._when
+
+
+@dataclass(eq=False, slots=True)
 class Process:
     """One life of a process. `frozen_until`: stopped (as by SIGSTOP) until then. `on_kill`: what the world lets go."""
 
     name: str
     life: int = 1
-    ready: deque[asyncio.Handle] = field(default_factory=deque)
+    number: int = 0
+    ready: deque[SimHandle] = field(default_factory=deque)
     tasks: set[SimTask] = field(default_factory=set)
     dead: bool = False
     frozen_until: float = 0.0
@@ -83,15 +106,18 @@ class SimLoop(asyncio.AbstractEventLoop):
     def __init__(self, random: Random) -> None:
         self.random, self.now, self.steps = random, 0.0, 0
         self.processes: list[Process] = []
+        self._live: list[Process] = []  # those with something ready, in the order of `processes`
+        self._frozen: list[Process] = []
+        self._made = count()
         self.outside = self.process("outside")
         self.on_point: Callable[[Process, str], None] = lambda *_: None
         self.thread_s: Callable[[Process], float] = lambda _: 0.0
         self.errors: list[str] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Process]] = []
+        self._timers: list[tuple[float, int, SimHandle, Process]] = []
         self._order = count()
 
     def process(self, name: str, life: int = 1) -> Process:
-        made = Process(name, life)
+        made = Process(name, life, next(self._made))
         self.processes.append(made)
         return made
 
@@ -99,8 +125,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)  # False; asked for each future and each task
 
     def is_running(self) -> bool:
         return True
@@ -118,29 +143,31 @@ class SimLoop(asyncio.AbstractEventLoop):
         task.add_done_callback(owner.tasks.discard, context=owner.context)
         return task
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> SimHandle:
         context = copy_context() if context is None else context
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = SimHandle(callback, args, context)
         process = context.get(PROCESS, self.outside)
         if not process.dead:
-            process.ready.append(handle)
+            self._make_ready(process, handle)
         return handle
 
     call_soon_threadsafe = call_soon
+
+    def _make_ready(self, process: Process, handle: SimHandle) -> None:
+        if not process.ready:
+            insort(self._live, process, key=_BY_NUMBER)
+        process.ready.append(handle)
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         context = copy_context() if context is None else context
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = SimHandle(callback, args, context, when)
         process = context.get(PROCESS, self.outside)
         if not process.dead:
             heapq.heappush(self._timers, (when, next(self._order), handle, process))
         return handle
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        pass
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         """What a thread works out is there after a while; its process can be killed in the meantime."""
@@ -166,6 +193,8 @@ class SimLoop(asyncio.AbstractEventLoop):
         """SIGKILL: no finally block of it has any effect."""
         process.dead = True
         self.processes.remove(process)
+        if process.ready:
+            self._live.remove(process)
         process.ready.clear()
         for let_go in process.on_kill:
             let_go()
@@ -181,16 +210,32 @@ class SimLoop(asyncio.AbstractEventLoop):
         finally:
             sys.unraisablehook = hook
 
+    def freeze(self, process: Process, until: float) -> None:
+        """As by SIGSTOP: nothing of it runs before that time."""
+        process.frozen_until = until
+        self._frozen.append(process)
+
     def step(self) -> bool:
         """Runs one callback, or lets time pass until there is one. False when nothing will ever happen again."""
-        live = [p for p in self.processes if p.ready and p.frozen_until <= self.now]
+        live = self._live
+        if self._frozen:
+            self._frozen = [p for p in self._frozen if p.frozen_until > self.now and not p.dead]
+            live = [p for p in live if p.frozen_until <= self.now]
         if not live:
             return self._pass_time()
         process = live[0] if len(live) == 1 else live[int(self.random.random() * len(live))]
         handle = process.ready.popleft()
-        if not handle._cancelled:
+        if not process.ready:
+            self._live.remove(process)
+        if not handle.gone:
             self.steps += 1
-            handle._run()
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                message = f"Exception in callback {handle.callback!r}"
+                self.call_exception_handler({"message": message, "exception": error})
         return True
 
     def pass_time(self, seconds: float) -> None:
@@ -199,11 +244,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._run_timers()
 
     def _pass_time(self) -> bool:
-        thaw = min((p.frozen_until for p in self.processes if p.frozen_until > self.now), default=None)
-        while self._timers and (self._timers[0][2]._cancelled or self._timers[0][3].dead):
+        moments = [p.frozen_until for p in self._frozen]
+        while self._timers and (self._timers[0][2].gone or self._timers[0][3].dead):
             heapq.heappop(self._timers)
-        due = self._timers[0][0] if self._timers else None
-        moments = [moment for moment in (thaw, due) if moment is not None]
+        if self._timers:
+            moments.append(self._timers[0][0])
         if not moments:
             return False
         self.now = max(self.now, min(moments))
@@ -213,8 +258,11 @@ class SimLoop(asyncio.AbstractEventLoop):
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self.now:
             _, _, handle, process = heapq.heappop(self._timers)
-            if not handle._cancelled and not process.dead:
-                process.ready.append(handle)
+            if not handle.gone and not process.dead:
+                self._make_ready(process, handle)
+
+
+_BY_NUMBER = attrgetter("number")
 
 
 def _worked(future: "asyncio.Future[Any]", func: Any, args: Any) -> None:
@@ -226,9 +274,9 @@ def _worked(future: "asyncio.Future[Any]", func: Any, args: Any) -> None:
         future.set_exception(error)
 
 
-class _Pause:
-    def __await__(self) -> Any:
-        yield
+@types.coroutine
+def _pause() -> Generator[None, None, None]:
+    yield
 
 
 async def point(label: str) -> None:
@@ -236,6 +284,7 @@ async def point(label: str) -> None:
     process = PROCESS.get()
     if process.dead:
         raise GeneratorExit  # only clean-up of a killed process comes here: it has no effect
-    process.last_point, process.last_task = label, asyncio.current_task()
-    asyncio.get_running_loop().on_point(process, label)
-    await _Pause()
+    loop: Any = asyncio.get_running_loop()
+    process.last_point, process.last_task = label, _current_tasks.get(loop)
+    loop.on_point(process, label)
+    await _pause()

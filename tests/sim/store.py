@@ -5,11 +5,10 @@ PostgreSQL offers). A process that is killed loses what it had not committed.
 """
 
 import asyncio
-import contextlib
 import functools
 import sqlite3
 from collections import deque, namedtuple
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, cast
 
 from sqlalchemy import MetaData, create_engine
@@ -23,28 +22,36 @@ class Store:
     """An owner's data. Make one per owner and `reset` it between schedules: the statement cache stays warm."""
 
     def __init__(self, tables: MetaData) -> None:
-        self.engine = create_engine("sqlite://", poolclass=StaticPool)
+        self.engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"cached_statements": 1000})
         self.slow = self.engine.connect()
         self.driver = cast(sqlite3.Connection, self.slow.connection.driver_connection)
         self.driver.isolation_level = None
         tables.create_all(self.slow)
         self.slow.commit()
-        self.driver.execute("PRAGMA user_version=1")  # a database without a page cannot be copied
         self.driver.execute("PRAGMA foreign_keys=ON")
         self.quick = Quick(self.driver, self.slow.dialect)
-        self._empty = self.driver.serialize()
+        self._tables = [table.name for table in tables.sorted_tables]
+        self._kept: list[tuple[str, list[Any]]] = []
         self.held_by: Process | None = None
         self._waiting: deque[tuple[Process, asyncio.Future[None]]] = deque()
 
     def keep(self) -> None:
         """What is stored now is what a `reset` goes back to."""
-        self._empty = self.driver.serialize()
+        for table in self._tables:
+            rows = self.driver.execute(f"SELECT * FROM {table}").fetchall()
+            if rows:
+                self._kept.append((f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows))
 
     def reset(self) -> None:
+        """The tables stay: SQLite would have to prepare each statement anew for a new database."""
         self._let_go()
         self._waiting.clear()
-        self.driver.deserialize(self._empty)
-        self.driver.execute("PRAGMA foreign_keys=ON")
+        self.driver.execute("BEGIN")
+        for table in reversed(self._tables):
+            self.driver.execute(f"DELETE FROM {table}")
+        for insertion, rows in self._kept:
+            self.driver.executemany(insertion, rows)
+        self.driver.execute("COMMIT")
 
     def close(self) -> None:
         self.slow.close()
@@ -74,7 +81,8 @@ class Store:
 
     def commit(self) -> None:
         self.driver.execute("COMMIT")
-        self.slow.commit()
+        if self.slow.in_transaction():
+            self.slow.commit()
 
     def release(self) -> None:
         self._let_go()
@@ -88,7 +96,8 @@ class Store:
     def _let_go(self) -> None:
         if self.driver.in_transaction:
             self.driver.execute("ROLLBACK")
-        self.slow.rollback()
+        if self.slow.in_transaction():
+            self.slow.rollback()
         self.held_by = None
 
     def _next(self) -> None:
@@ -106,32 +115,58 @@ class SimEngine:
         self.store, self.process = store, PROCESS.get()
         self.process.on_kill.append(lambda: store.killed(self.process))
 
-    @contextlib.asynccontextmanager
-    async def begin(self) -> AsyncIterator["SimConnection"]:
-        await self.store.acquire(self.process)
-        try:
-            await point("before_begin")
-            self.store.begin()
-            yield SimConnection(self.store)
-            await point("before_commit")
-            self.store.commit()
-        finally:
-            if not self.process.dead:
-                self.store.release()
-        await point("after_commit")
+    def begin(self) -> "Transaction":
+        return Transaction(self.store, self.process)
 
-    @contextlib.asynccontextmanager
-    async def connect(self) -> AsyncIterator["SimConnection"]:
-        await self.store.acquire(self.process)
-        try:
-            self.store.begin()
-            yield SimConnection(self.store)
-        finally:
-            if not self.process.dead:
-                self.store.release()
+    def connect(self) -> "Reading":
+        return Reading(self.store, self.process)
 
     async def dispose(self) -> None:
         pass
+
+
+class Reading:
+    """An open connection; what was not committed is rolled back. No generator: that costs more than what it does."""
+
+    def __init__(self, store: Store, process: Process) -> None:
+        self.store, self.process = store, process
+
+    async def __aenter__(self) -> "SimConnection":
+        await self.store.acquire(self.process)
+        try:
+            await self._began()
+            self.store.begin()
+        except BaseException:
+            self._let_go()
+            raise
+        return SimConnection(self.store)
+
+    async def _began(self) -> None:
+        """Nothing can be killed here."""
+
+    async def __aexit__(self, kind: Any, *_: object) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not self.process.dead:
+            self.store.release()
+
+
+class Transaction(Reading):
+    """Committed at its end, unless that is an error."""
+
+    async def _began(self) -> None:
+        await point("before_begin")
+
+    async def __aexit__(self, kind: Any, *_: object) -> None:
+        try:
+            if kind is None:
+                await point("before_commit")
+                self.store.commit()
+        finally:
+            self._let_go()
+        if kind is None:
+            await point("after_commit")
 
 
 class SimConnection:
@@ -142,7 +177,7 @@ class SimConnection:
 
     async def execute(self, statement: Any, parameters: Any = None) -> Any:
         await point("execute")
-        if parameters is None and (result := self._store.quick.execute(statement)) is not None:
+        if (result := self._store.quick.execute(statement, parameters)) is not None:
             return result
         return self._store.slow.execute(statement, parameters)
 
@@ -152,18 +187,23 @@ class SimConnection:
     async def run_sync(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(self._store.slow, *args)
 
-    @contextlib.asynccontextmanager
-    async def begin_nested(self) -> AsyncIterator[None]:
+    def begin_nested(self) -> "Savepoint":
         self._savepoints += 1
-        name = f"s{self._savepoints}"
-        self._store.driver.execute(f"SAVEPOINT {name}")
-        try:
-            yield
-        except BaseException:
-            if not PROCESS.get().dead:
-                self._store.driver.execute(f"ROLLBACK TO {name}")
-            raise
-        self._store.driver.execute(f"RELEASE {name}")
+        return Savepoint(self._store.driver, f"s{self._savepoints}")
+
+
+class Savepoint:
+    def __init__(self, driver: sqlite3.Connection, name: str) -> None:
+        self._driver, self._name = driver, name
+
+    async def __aenter__(self) -> None:
+        self._driver.execute(f"SAVEPOINT {self._name}")
+
+    async def __aexit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            self._driver.execute(f"RELEASE {self._name}")
+        elif not PROCESS.get().dead:
+            self._driver.execute(f"ROLLBACK TO {self._name}")
 
 
 @functools.cache

@@ -223,7 +223,7 @@ class World:
         if trouble.kind == "cut":
             link.cut(trouble.for_s)
             return
-        process.frozen_until = self.loop.now + trouble.for_s
+        self.loop.freeze(process, self.loop.now + trouble.for_s)
         if process.service == "inference":
             self.model.crashed(process.name, paid_calls())  # a lease may end meanwhile: as good as dead
         if trouble.for_s > HEARTBEAT_S:
