@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from services.inference.calls import Calls
+from services.inference.embedding import Batcher
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
 from services.inference.models import Models
@@ -32,7 +33,7 @@ def build(settings: Settings) -> Service:
         lease=settings.lease,
         kept=settings.ledger_kept,
     )
-    inference = Inference(service.database, ledger, engines, calls, _now)
+    inference = Inference(service.database, ledger, engines, calls, _now, Batcher(engines.embed))
     service.apply(INFERENCE, Generate, inference.on_generate, once=False)
     service.subscribe(INFERENCE, Embed, inference.on_embed)
     service.subscribe(INFERENCE, DescribeEngine, inference.on_describe_engine)

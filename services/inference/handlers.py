@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from services.inference.calls import Calls
+from services.inference.embedding import Batcher
 from services.inference.engines import Engines
 from services.inference.generation import EngineFailed, call_id, ledger_says, request_hash
 from services.inference.store import Ledger
@@ -29,6 +30,7 @@ class Inference:
     engines: Engines
     calls: Calls
     clock: Callable[[], datetime]
+    embedding: Batcher
 
     async def on_generate(self, message: Generate, unit: Unit) -> Generated | None:
         """Known and done: answered from the ledger. Running or waiting: joined. Else it waits for a slot."""
@@ -61,10 +63,10 @@ class Inference:
 
     async def on_embed(self, message: Embed, _: Envelope) -> Embedded | Refused:
         try:
-            engine, vectors = await self.engines.embed(message.texts)
+            found = await self.embedding.embed(message.texts)
         except EngineFailed as error:
-            return Refused(error="no_embedder", reason=error.reason)
-        return Embedded(engine=engine, vectors=tuple(vectors))
+            return Refused(error="no_embedder" if error.kind == "missing" else "embedding_failed", reason=error.reason)
+        return Embedded(engine=found.engine, vectors=found.vectors, failed=found.failed)
 
     async def on_describe_engine(self, message: DescribeEngine, _: Envelope) -> EngineDescribed:
         """As it is now: hosts are asked again if that was not done just now."""

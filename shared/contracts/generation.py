@@ -96,15 +96,20 @@ class Generated(Reply, owner="inference", name="generated"):
 
 
 class Embed(Command, owner="inference", name="embed"):
-    """Vectors for texts, in order. Answered by `Embedded`, or `Refused` with error `no_embedder`."""
+    """Vectors for texts, in order. Answered by `Embedded`, or `Refused`: error `no_embedder` where no host has an
+    embedding model, `embedding_failed` where no text got a vector. Of a text the first 8,000 characters count."""
 
     texts: tuple[str, ...] = Field(min_length=1, max_length=256)
     engine: str = "auto"
 
 
 class Embedded(Reply, owner="inference", name="embedded"):
+    """`vectors`: of length 1 (a dot product is the cosine), by the model that `engine` names; those of two models have
+    nothing in common. `failed`: index of a text -> why it has none; its vector is empty."""
+
     engine: str
     vectors: tuple[tuple[float, ...], ...]
+    failed: dict[int, str] = Field(default_factory=dict)
 
 
 class DescribeEngine(Command, owner="inference", name="describe_engine"):

@@ -15,6 +15,7 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.inference.calls import Calls
+from services.inference.embedding import Batcher
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
 from services.inference.scripted import Script
@@ -115,7 +116,8 @@ async def mesh(
     works = [database.run(), database.relay.run(), *([calls.run()] if run else [])]
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        yield Mesh(database, postbox, Inference(database, ledger, engines, calls, _now), calls, signs)
+        inference = Inference(database, ledger, engines, calls, _now, Batcher(engines.embed))
+        yield Mesh(database, postbox, inference, calls, signs)
     finally:
         for task in reversed(tasks):
             task.cancel()
