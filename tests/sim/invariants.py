@@ -9,6 +9,8 @@ from tests.sim.owners import stores
 from tests.sim.schedule import Schedule, undisturbed
 from tests.sim.world import CLIENT, World
 
+MOST_DEATHS = 3
+"""Of one message: beside others, alone, and once more alone. Then it is a dead letter."""
 END_EVENTS = {"goal_completed", "goal_failed", "goal_cancelled"}
 
 
@@ -30,6 +32,9 @@ def broken(world: World) -> list[str]:
     for goal_id, goal in goals.items():
         found += _goal(world, goal_id, goal, spared=goal_id in cancelled or killers > 0)
     found += _paid(world, goals)
+    if world.schedule.poison_alone:
+        more = {message_id: times for message_id, times in world.deaths.items() if times > MOST_DEATHS}
+        found += [f"message {message_id[:8]} killed its process {times} times" for message_id, times in more.items()]
     return found
 
 

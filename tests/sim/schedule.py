@@ -1,12 +1,12 @@
 """What a seed stands for: the goals, and what goes wrong when. The same seed is the same schedule, always."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from shared.contracts.goals import StepSpec, SubmitGoal
 from tests.sim.library import CORPUS, QUESTIONS
 from tests.sim.mesh import NAMES, REPLICAS
-from tests.sim.sites import NAMED
+from tests.sim.sites import LATER, NAMED, RARELY
 
 POINTS = {
     "planner": ("before_begin", "execute", "before_commit", "after_commit", "before_publish", "before_confirm",
@@ -25,6 +25,8 @@ SHAPES: tuple[tuple[StepSpec, ...] | None, ...] = (
     (_A, StepSpec(id="b", question=QUESTIONS[1], depends_on=("a",))),
     None,  # the model plans
 )
+_FIRST = [name for name in NAMED if name not in LATER]
+_RARE = [*LATER, *(f"{owner}.{at}" for owner in ("inference", "memory") for at in RARELY)]
 _SHAPES = (0, 0, 0, 0, 0, 0, 1, 2, 3)
 """How often which: what is found with one step is found soon."""
 POISON = ("run_step.v1", "step_finished.v1", "submit_goal.v1", "remember.v1", "generate.v1")
@@ -73,6 +75,11 @@ class Schedule:
         """Whether an owner of data runs twice."""
         return len(self.names) > len(NAMES)
 
+    @property
+    def poison_alone(self) -> bool:
+        """Nothing goes wrong but that one message kills."""
+        return bool(self.poison) and not (self.crashes or self.troubles or self.duplicate)
+
 
 def schedule_of(seed: int) -> Schedule:
     random = Random(f"warren {seed}")
@@ -84,7 +91,22 @@ def schedule_of(seed: int) -> Schedule:
     parking = any(crash.function == "Parking.on_dead_letter" for crash in crashes)
     poison = random.choice(POISON) if random.random() < 0.04 or parking else None
     duplicate = random.choice((0.0, 0.0, 0.02, 0.1))
-    return Schedule(seed, goals, tuple(crashes), tuple(troubles), cancel, duplicate, names, poison)
+    drawn = Schedule(seed, goals, tuple(crashes), tuple(troubles), cancel, duplicate, names, poison)
+    return drawn if parking else _added_later(drawn)
+
+
+def _added_later(drawn: Schedule) -> Schedule:
+    """What most seeds do not have leaves them what they were: draws of its own. A message that kills and nothing else,
+    or a crash at a place that was named later, or that is seldom come by."""
+    random = Random(f"warren later {drawn.seed}")
+    if random.random() < (0.5 if drawn.poison else 0.02):
+        poison = drawn.poison or random.choice(POISON)
+        return replace(drawn, crashes=(), troubles=(), duplicate=0.0, poison=poison)
+    if random.random() < 0.1:
+        before, aimed = _before_and_at(random, random.choice(_RARE), drawn.names)
+        before = replace(before, point="before_ack", nth=1 + int(random.random() * 4))
+        return replace(drawn, crashes=(*drawn.crashes, before, replace(aimed, nth=1)))
+    return drawn
 
 
 def undisturbed(schedule: Schedule) -> Schedule:
@@ -108,7 +130,11 @@ def _crashes(random: Random, names: tuple[str, ...]) -> list[Crash]:
     """One, somewhere or at a named place; what happens to what it held is a place for a second one."""
     if random.random() < 0.4:
         return [_anywhere(random, names)]
-    name = random.choice(list(NAMED))
+    return _before_and_at(random, random.choice(_FIRST), names)
+
+
+def _before_and_at(random: Random, name: str, names: tuple[str, ...]) -> list[Crash]:
+    """A crash at a named place; for some an earlier one, without which nothing comes there."""
     service, label, function = NAMED[name]
     process = random.choice([one for one in names if one.rsplit("-", 1)[0] == service])
     aimed = Crash(process, label, 1 + int(random.random() ** 2 * 5), *_after(random), function)

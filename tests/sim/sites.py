@@ -25,8 +25,13 @@ _AGENTS = {
     "after_result_before_ack": ("before_ack", _CONSUMER),
     "renewing": ("before_confirm", "Agent._pulse"),
 }
+_ALL = ("planner", "inference", "memory")
+LATER = {f"{owner}.copy_after_ack_before_seen": (owner, "before_seen", "") for owner in _ALL}
+"""Added later: aimed at with draws of their own, so that a seed stays the schedule that it was."""
+RARELY = ("copy_before_publish", "copy_after_publish_before_ack")
+"""Of owners that seldom get anything twice: aimed at again."""
 NAMED: dict[str, tuple[str, str, str]] = {
-    **{f"{owner}.{name}": (owner, *at) for owner in ("planner", "inference", "memory") for name, at in _OWNERS.items()},
+    **{f"{owner}.{name}": (owner, *at) for owner in _ALL for name, at in _OWNERS.items()},
     **{f"{agent}.{name}": (agent, *at) for agent in ("researcher", "writer") for name, at in _AGENTS.items()},
     "planner.starting": ("planner", "before_start", ""),
     "planner.in_tick": ("planner", "execute", "Handlers.on_tick"),
@@ -45,6 +50,7 @@ NAMED: dict[str, tuple[str, str, str]] = {
     "memory.following": ("memory", "execute", "Follower._follow"),
     "researcher.claiming": ("researcher", "before_confirm", "Agent._claimed"),
     "writer.claiming": ("writer", "before_confirm", "Agent._claimed"),
+    **LATER,
 }
 """Name: (service, label of the point, a function that must be on the stack; "" for any)."""
 

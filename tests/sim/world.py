@@ -16,14 +16,15 @@ import shared.messaging.database
 import shared.runtime.service
 from shared.contracts.goals import CancelGoal, GoalEnded
 from shared.contracts.supervision import ChildDied
+from shared.messaging.consume import Consumer
 from shared.messaging.database import Database
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import goal_id_for
 from shared.messaging.publish import Stamp
-from tests.sim.broker import HEARTBEAT_S, USER, Broker, Letter, Queue
+from tests.sim.broker import HEARTBEAT_S, USER, Broker, Queue
 from tests.sim.clock import SimDatetime, log_to, virtual
 from tests.sim.link import SimLink
-from tests.sim.loop import PROCESS, Process, SimLoop
+from tests.sim.loop import PROCESS, Process, SimLoop, point
 from tests.sim.mesh import build, index
 from tests.sim.model import Model
 from tests.sim.owners import memory_tables, paid_calls, stores
@@ -38,12 +39,14 @@ Trace = Callable[..., None]
 
 @dataclass
 class World:
-    """`sites`: where processes were killed. `order`: a digest of the order in which deliveries were begun."""
+    """`sites`: where processes were killed. `order`: a digest of the order in which deliveries were begun.
+    `deaths`: how often each message killed its process."""
 
     schedule: Schedule
     tell: Trace | None = None
     sites: list[tuple[str, str, tuple[tuple[str, int], ...]]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    deaths: Counter[str] = field(default_factory=Counter)
     order: int = 0
     stuck: bool = False
 
@@ -75,12 +78,12 @@ class World:
             store.reset()
         log_to(self.trace if self.tell else None)
         self.loop.on_point, self.loop.thread_s = self._on_point, self._thread_s
-        self.broker.on_deliver = self._on_deliver
         replaced = [
             (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(stores()[schema])),
             (Database, "_lock_sqlite", lambda _: None),
             (Database, "_migrate", _no_migration),
             (shared.runtime.service, "Link", self._link),
+            (Consumer, "_handle", self._may_kill(Consumer._handle)),
             (services.inference.calls, "LOOK_S", 5.0),  # ours are few: what is looked for often takes most of the time
             (services.inference.app, "Script", lambda _: self.model),
             (services.memory.app, "schema", memory_tables),
@@ -192,17 +195,26 @@ class World:
             )
             self.loop.outside_later(0.2, self._publish, out)
 
-    def _on_deliver(self, queue: Queue, letter: Letter, process: Process) -> None:
-        """A message that kills whoever handles it, each time. One that a dead consumer held is only put aside."""
-        if self.schedule.poison != letter.out.type or (letter.returns and not queue.name.endswith(".suspect")):
-            return
-        what = _identity(letter)
-        self._poisoned = self._poisoned or what
-        if what == self._poisoned and self.calm_at is None and self._due is None:
-            self.trace("POISON", process.name, letter.out.message_id[:8])
-            crash = Crash(process.name, "poison", 1, 0.1 + self.random.random() * 2, noticed=self.random.random() < 0.8)
-            self._crashes.append(crash)
-            self._due = crash
+    def _may_kill(self, handle: Any) -> Any:
+        """A message that kills whoever begins to handle it, each time and at once."""
+
+        async def handled(consumer: Consumer, body: bytes, envelope: Envelope) -> None:
+            if self.schedule.poison == envelope.type and self.calm_at is None and self._due is None:
+                what = _identity(envelope, body)
+                self._poisoned = self._poisoned or what
+                if what == self._poisoned:
+                    self._poison(PROCESS.get(), envelope)
+                    await point("poison")
+            await handle(consumer, body, envelope)
+
+        return handled
+
+    def _poison(self, process: Process, envelope: Envelope) -> None:
+        self.trace("POISON", process.name, envelope.message_id[:8])
+        self.deaths[envelope.message_id] += 1
+        crash = Crash(process.name, "poison", 1, 0.1 + self.random.random() * 2, noticed=self.random.random() < 0.8)
+        self._crashes.append(crash)
+        self._due = crash
 
     def _restart_broker(self, for_s: float) -> None:
         """All connections end, exclusive queues are gone, what was not acked is delivered again."""
@@ -267,11 +279,11 @@ def _on_stack(function: str) -> bool:
     return False
 
 
-def _identity(letter: Letter) -> tuple[Any, ...]:
+def _identity(envelope: Envelope, body: bytes) -> tuple[Any, ...]:
     """What makes two messages the same to a poison: a step that is given out anew is the same step."""
-    if letter.out.type != "run_step.v1":
-        return (letter.out.message_id,)
-    step = json.loads(letter.out.body)
+    if envelope.type != "run_step.v1":
+        return (envelope.message_id,)
+    step = json.loads(body)
     return (step["goal_id"], step["step"])
 
 
