@@ -1,4 +1,4 @@
-"""Inference: the one service that talks to a model (Ollama, the built-in extractive engine, scripted for tests).
+"""Inference: the one service that talks to a model (Ollama, OpenAI-compatible servers, the built-in one, a script).
 
 Hears: Generate, Embed, DescribeEngine, those of contracts/models.py (queue inference.v1), StepsStopped, ChildDied.
 Says: StepProgress; answers with Generated, Embedded, EngineDescribed, what models there are. Remembers:

@@ -8,6 +8,7 @@ from services.inference.engines import Engines
 from services.inference.handlers import Inference
 from services.inference.models import Models
 from services.inference.ollama_client import OllamaHost
+from services.inference.openai_client import OpenAIHost
 from services.inference.scripted import Script
 from services.inference.settings import Settings
 from services.inference.store import TABLES, Ledger
@@ -52,17 +53,11 @@ def build(settings: Settings) -> Service:
 
 
 def _engines(settings: Settings, service: Service) -> Engines:
-    hosts = [
-        OllamaHost(
-            url,
-            num_ctx=settings.num_ctx,
-            first_token=settings.first_token,
-            between_tokens=settings.between_tokens,
-        )
-        for url in settings.urls
-    ]
+    first, between = settings.first_token, settings.between_tokens
+    key = settings.openai_key if settings.openai_servers else ""
     return Engines(
-        ollama=hosts,
+        ollama=[OllamaHost(url, settings.num_ctx, first, between) for url in settings.urls],
+        openai=[OpenAIHost(url, key, settings.num_ctx, first, between) for url in settings.openai_servers],
         script=Script(settings.script),
         configured=settings.model,
         embed_model=settings.embed_model,

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from services.inference.engines import Engines
 from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
-from services.inference.ollama_client import Answer
 from services.inference.store import Claim, Ledger
+from services.inference.upstream import Answer
 from shared.contracts.generation import Generate, Generated, Timings, Usage
 from shared.contracts.goals import StepProgress
 from shared.crashpoints import reached

@@ -10,9 +10,11 @@ from typing import Any
 import structlog
 
 from services.inference import extractive
-from services.inference.generation import Choice, EngineFailed, Host, choose_embedder, choose_engine
-from services.inference.ollama_client import Answer, OllamaHost, Progress
+from services.inference.generation import SERVERS, Choice, EngineFailed, Host, choose_embedder, choose_engine
+from services.inference.ollama_client import OllamaHost
+from services.inference.openai_client import OpenAIHost
 from services.inference.scripted import Script
+from services.inference.upstream import Answer, Progress
 from shared.contracts.generation import Generate
 
 log = structlog.get_logger()
@@ -27,6 +29,7 @@ class Engines:
 
     ollama: Sequence[OllamaHost]
     script: Script
+    openai: Sequence[OpenAIHost] = ()
     configured: str = ""
     embed_model: str = ""
     slots: int = 1
@@ -38,13 +41,18 @@ class Engines:
     _seen_at: float = float("-inf")
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def servers(self) -> list[OllamaHost | OpenAIHost]:
+        """All hosts, in the order in which `auto` considers them."""
+        return [*self.ollama, *self.openai]
+
     async def look(self, *, again: bool = False) -> None:
         """Asks the hosts, if they were not asked just now, or in any case."""
         async with self._looking:
             if not again and time.monotonic() - self._seen_at < self.fresh_s:
                 return
             before = self.choose("auto")
-            self._hosts = tuple(await asyncio.gather(*(host.probe() for host in self.ollama)))
+            self._hosts = tuple(await asyncio.gather(*(host.probe() for host in self.servers)))
             self._seen_at = time.monotonic()
             now = self.choose("auto")
             self.status["engine"] = now.engine
@@ -66,16 +74,17 @@ class Engines:
 
     def free(self) -> dict[str, int]:
         """Free slots by lane. What cannot be had at all fails at once, in a lane of its own."""
-        lanes = {**BUILT_IN_SLOTS, "none": 16, **{host.url: self.slots for host in self.ollama}}
+        lanes = {**BUILT_IN_SLOTS, "none": 16, **{host.url: self.slots for host in self.servers}}
         return {lane: slots - self.busy[lane] for lane, slots in lanes.items()}
 
     def slots_of(self, choice: Choice) -> int:
         """Slots that calls of this engine share."""
-        return BUILT_IN_SLOTS.get(choice.lane) or self.slots * max(1, len(self.ollama))
+        hosts = self.openai if choice.provider == "openai" else self.ollama
+        return BUILT_IN_SLOTS.get(choice.lane) or self.slots * max(1, len(hosts))
 
     async def ask(self, choice: Choice, request: Generate, on_token: Progress) -> Answer:
         """Raises EngineFailed."""
-        if choice.provider == "ollama":
+        if choice.provider in SERVERS:
             try:
                 return await self._host(choice.url).chat(choice.model, request, on_token)
             except EngineFailed as error:
@@ -104,15 +113,15 @@ class Engines:
             wanted = self.embed_model or "embedding model"
             raise EngineFailed("missing", f"no host has the {wanted}: `ollama pull {self.embed_model or 'all-minilm'}`")
         host, model = found
-        return f"ollama/{model.name}", await self._host(host.url).embed(model.name, texts)
+        return f"{host.provider}/{model.name}", await self._host(host.url).embed(model.name, texts)
 
-    def _host(self, url: str) -> OllamaHost:
-        return next(host for host in self.ollama if host.url == url)
+    def _host(self, url: str) -> OllamaHost | OpenAIHost:
+        return next(host for host in self.servers if host.url == url)
 
     def _mark(self, url: str, error: str) -> None:
         """Not to be chosen until it is seen again."""
         self._hosts = tuple(replace(h, error=error, models=()) if h.url == url else h for h in self._hosts)
 
     async def close(self) -> None:
-        for host in self.ollama:
+        for host in self.servers:
             await host.close()

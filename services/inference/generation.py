@@ -17,9 +17,21 @@ MIN_PARAMETERS = 3e9
 NEAREST_PARAMETERS = 8e9
 AGEING = timedelta(seconds=30)
 """Waiting this long is worth one step of priority, so that nothing starves."""
-Provider = Literal["ollama", "extractive", "scripted", "none"]
+Provider = Literal["ollama", "openai", "extractive", "scripted", "none"]
+SERVERS: tuple[Literal["ollama", "openai"], ...] = ("ollama", "openai")
+"""Providers that are asked at hosts, in the order in which `auto` considers them."""
 Trouble = Literal[
-    "refused", "missing", "busy", "memory", "silent", "broken", "too_long", "unsupported", "late", "unknown_host"
+    "refused",
+    "denied",
+    "missing",
+    "busy",
+    "memory",
+    "silent",
+    "broken",
+    "too_long",
+    "unsupported",
+    "late",
+    "unknown_host",
 ]
 
 
@@ -33,22 +45,25 @@ class EngineFailed(WarrenError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a host has. `parameters`: how many, 0 when the host does not say."""
+    """A model that a host has. `parameters`: how many, 0 when the host does not say. `unasked`: may be taken by
+    `auto`, if the other rules allow it."""
 
     name: str
     parameters: float = 0.0
     chats: bool = True
     embeds: bool = False
     loaded: bool = False
+    unasked: bool = True
 
 
 @dataclass(frozen=True)
 class Host:
-    """An Ollama host as last seen; `error` says why it cannot be used, with what to do."""
+    """A model server as last seen; `error` says why it cannot be used, with what to do."""
 
     url: str
     models: tuple[Model, ...] = ()
     error: str | None = None
+    provider: Literal["ollama", "openai"] = "ollama"
 
 
 @dataclass(frozen=True)
@@ -82,14 +97,17 @@ def choose_engine(
     if name in ("extractive", "scripted"):
         return Choice("extractive" if name == "extractive" else "scripted", name)
     provider, _, model = name.partition("/")
-    if provider not in ("auto", "ollama"):
-        return _without(wanted, f"unknown engine {name!r}: use auto, extractive or ollama/<model>")
-    placed = [(host, found) for host in hosts if (found := choose_model(host, model))]
-    if not placed:
-        return _without(wanted, _why_no_model(hosts, model))
+    if provider != "auto" and provider not in SERVERS:
+        known = "auto, extractive, ollama/<model> or openai/<model>"
+        return _without(wanted, f"unknown engine {name!r}: use {known}")
     load = busy or {}
-    host, found = min(placed, key=lambda each: (load.get(each[0].url, 0), not each[1].loaded))
-    return Choice("ollama", f"ollama/{found.name}", host.url, found.name)
+    meant = [kind for kind in SERVERS if provider in ("auto", kind)]
+    for kind in meant:
+        placed = [(host, found) for host in hosts if host.provider == kind and (found := choose_model(host, model))]
+        if placed:
+            host, found = min(placed, key=lambda each: (load.get(each[0].url, 0), not each[1].loaded))
+            return Choice(kind, f"{kind}/{found.name}", host.url, found.name)
+    return _without(wanted, _why_no_model(hosts, model, providers=meant))
 
 
 def choose_model(host: Host, named: str) -> Model | None:
@@ -97,12 +115,16 @@ def choose_model(host: Host, named: str) -> Model | None:
     if named:
         spellings = {named, f"{named}:latest"}
         return next((m for m in host.models if m.name in spellings and m.chats), None)
-    usable = [m for m in host.models if m.chats and (m.parameters >= MIN_PARAMETERS or not m.parameters)]
+    large = [m for m in host.models if m.parameters >= MIN_PARAMETERS or not m.parameters]
+    usable = [m for m in large if m.chats and m.unasked]
     return min(usable, key=lambda m: (not m.loaded, abs(m.parameters - NEAREST_PARAMETERS), m.name), default=None)
 
 
 def choose_embedder(hosts: Sequence[Host], named: str) -> tuple[Host, Model] | None:
-    """The first host that has the named embedding model, or any."""
+    """The first host that has the named embedding model (`openai/NAME`: of that provider only), or any."""
+    provider, slash, rest = named.partition("/")
+    if slash and provider in SERVERS:
+        return choose_embedder([host for host in hosts if host.provider == provider], rest)
     for host in hosts:
         for model in host.models:
             if model.embeds and (not named or model.name in (named, f"{named}:latest")):
@@ -117,12 +139,18 @@ def _without(wanted: str, why: str) -> Choice:
     return Choice("none", wanted, reason=why)
 
 
-def _why_no_model(hosts: Sequence[Host], named: str) -> str:
-    if not hosts:
-        return "WARREN_OLLAMA_URLS names no host"
-    answering = [host for host in hosts if host.error is None]
-    if not answering:
-        return hosts[0].error or f"{hosts[0].url} does not answer"
+def _why_no_model(hosts: Sequence[Host], named: str, *, providers: Sequence[str]) -> str:
+    """Of each provider that has hosts, what is wrong with it."""
+    reasons = []
+    for kind in providers:
+        if meant := [host for host in hosts if host.provider == kind]:
+            answering = [host for host in meant if host.error is None]
+            why = _why_not_ollama if kind == "ollama" else _why_not_openai
+            reasons.append(why(answering, named) if answering else meant[0].error or f"{meant[0].url} does not answer")
+    return "; ".join(reasons) or f"WARREN_{providers[0].upper()}_URLS names no host"
+
+
+def _why_not_ollama(answering: Sequence[Host], named: str) -> str:
     url = answering[0].url
     if named:
         held = next((m for host in answering for m in host.models if m.name.split(":")[0] == named.split(":")[0]), None)
@@ -135,6 +163,17 @@ def _why_no_model(hosts: Sequence[Host], named: str) -> str:
         hint = f"or name one: WARREN_MODEL=ollama/{chats[0].name}"
         return f"{url} has only models under 3B ({small}): `ollama pull qwen3:8b`, {hint}"
     return f"{url} has no chat model: `ollama pull qwen3:8b`"
+
+
+def _why_not_openai(answering: Sequence[Host], named: str) -> str:
+    url = answering[0].url
+    names = [m.name for host in answering for m in host.models if m.chats]
+    has = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    if named:
+        return f"{url} does not have {named}: name one that it lists ({has or 'it lists no chat model'})"
+    if names:
+        return f"{url} has {has}, none of which `auto` takes by itself: name one, WARREN_MODEL=openai/{names[0]}"
+    return f"{url} lists no chat model"
 
 
 def call_id(call: CallKey) -> str:

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from services.inference import ollama_models
+from services.inference import ollama_models, openai_client
 from services.inference.engines import Engines
 from services.inference.generation import EngineFailed
 from services.inference.ollama_client import OllamaHost
@@ -70,7 +70,9 @@ class Models:
     _pulls: dict[tuple[str, str], Pull] = field(default_factory=dict)
 
     async def on_list(self, _: ListModels, __: Envelope) -> ModelsListed:
-        found = await asyncio.gather(*map(ollama_models.held_by, self.engines.ollama))
+        found = await asyncio.gather(
+            *map(ollama_models.held_by, self.engines.ollama), *map(openai_client.held_by, self.engines.openai)
+        )
         return ModelsListed(hosts=tuple(found))
 
     @_refusing
@@ -130,6 +132,9 @@ class Models:
     def _meant(self, named: str) -> list[OllamaHost]:
         """The host that is named, or all. Raises EngineFailed."""
         hosts = list(self.engines.ollama)
+        if named.rstrip("/") in (host.url for host in self.engines.openai):
+            why = f"{named} is no Ollama: load and unload its models there, `warren models list` shows them"
+            raise EngineFailed("unsupported", why)
         if not hosts:
             raise EngineFailed("unknown_host", "there is no model host: name one in WARREN_OLLAMA_URLS")
         meant = [host for host in hosts if not named or host.url == named.rstrip("/")]

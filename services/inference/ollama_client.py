@@ -6,45 +6,17 @@ The client library is loaded when something listens at a host's address: it cost
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from services.inference.generation import (
-    REFUSED,
-    EngineFailed,
-    Host,
-    Model,
-    repeats_from,
-    tokens_guess,
-    without_thinking,
-)
+from services.inference.generation import REFUSED, EngineFailed, Host, Model
+from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
 from shared.contracts.generation import Generate
 
 if TYPE_CHECKING:
     import ollama
-
-T = TypeVar("T")
-LOOK_EVERY = 16
-"""Tokens between two looks for a stream that goes round in circles."""
-PROBE_S = 3.0
-Progress = Callable[[int], None]
-"""Called with the number of tokens so far, at each one."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said. `finish` is `length` when it was cut, by `num_predict` or because it repeated itself."""
-
-    text: str
-    finish: str
-    tokens_in: int
-    tokens_out: int
-    first_token_s: float
-    total_s: float
 
 
 @dataclass
@@ -75,7 +47,7 @@ class OllamaHost:
         """What the host has now. Never raises: an error is part of the answer."""
         try:
             async with asyncio.timeout(PROBE_S):
-                await _listens(self.url)
+                await listens(self.url, port=11434)
                 listed = (await self.client.list()).models
                 loaded = {entry.model for entry in (await self.client.ps()).models}
                 names = [entry.model for entry in listed if entry.model]
@@ -114,76 +86,39 @@ class OllamaHost:
 
     async def chat(self, model: str, request: Generate, on_token: Progress) -> Answer:
         """One call, streamed. Raises EngineFailed. Cancelling it closes the connection, which stops the model."""
-        self._check_budget(request)
-        began = time.monotonic()
-        pieces: list[str] = []
-        tokens_in = first_token_s = 0.0
-        finish = "broken"
-        stream: AsyncGenerator[Any, None] | None = None
+        check_budget(request, self.num_ctx)
+        patience = Patience(self.first_token, self.between_tokens)
+        who = f"{self.url} with {model}"
+        return await read_answer(self._pieces(model, request), request, on_token, patience=patience, who=who)
+
+    async def _pieces(self, model: str, request: Generate) -> AsyncGenerator[Piece, None]:
+        stream: Any = None
         try:
-            stream = await self._silent_for(self._open(model, request), self.first_token, model=model)
-            silence = self.first_token
-            while (part := await self._silent_for(anext(stream, None), silence, model=model)) is not None:
-                if part.message.content or part.message.thinking:
-                    first_token_s = first_token_s or time.monotonic() - began
-                    silence = self.between_tokens
-                    pieces.append(part.message.content or "")
-                    on_token(len(pieces))
+            stream = await self.client.chat(
+                model=model,
+                messages=[{"role": m.role, "content": m.content} for m in request.messages],
+                stream=True,
+                format=request.output_schema,
+                options={
+                    "num_ctx": self.num_ctx,
+                    "num_predict": request.max_tokens,
+                    "temperature": request.temperature,
+                    "seed": request.seed,
+                },
+            )
+            async for part in stream:
+                said = Piece(part.message.content or "", part.message.thinking or "")
                 if part.done:
                     finish = "stop" if part.done_reason in (None, "stop") else "length"
-                    tokens_in, counted = part.prompt_eval_count or 0, part.eval_count or len(pieces)
-                    break
-                if len(pieces) % LOOK_EVERY == 0 and (cut := repeats_from("".join(pieces))) is not None:
-                    text = "".join(pieces)[:cut]
-                    total = time.monotonic() - began
-                    return Answer(without_thinking(text), "length", 0, len(pieces), first_token_s, total)
-        except EngineFailed:
-            raise
+                    tokens_in, tokens_out = part.prompt_eval_count or 0, part.eval_count or 0
+                    yield replace(said, finish=finish, tokens_in=tokens_in, tokens_out=tokens_out)
+                    return
+                yield said
         except Exception as error:
             raise typed_error(error, url=self.url, model=model) from error
         finally:
             if stream is not None:
                 await stream.aclose()
-        if finish == "broken":
-            raise EngineFailed("broken", f"{self.url} broke off after {len(pieces)} tokens: is the server restarting?")
-        text = without_thinking("".join(pieces))
-        return Answer(text, finish, int(tokens_in), counted, first_token_s, time.monotonic() - began)
-
-    async def _open(self, model: str, request: Generate) -> AsyncGenerator[Any, None]:
-        opened: Any = await self.client.chat(
-            model=model,
-            messages=[{"role": m.role, "content": m.content} for m in request.messages],
-            stream=True,
-            format=request.output_schema,
-            options={
-                "num_ctx": self.num_ctx,
-                "num_predict": request.max_tokens,
-                "temperature": request.temperature,
-                "seed": request.seed,
-            },
-        )
-        return opened  # type: ignore[no-any-return]  # an async generator, typed as an iterator
-
-    def _check_budget(self, request: Generate) -> None:
-        """Ollama cuts a prompt that is too long without a word: better to say so."""
-        asked = tokens_guess("".join(m.content for m in request.messages))
-        if asked + request.max_tokens > self.num_ctx:
-            raise EngineFailed(
-                "too_long",
-                f"the prompt (about {asked} tokens) and its answer ({request.max_tokens}) do not fit {self.num_ctx}: "
-                "ask with fewer passages, or raise WARREN_NUM_CTX",
-            )
-
-    async def _silent_for(self, wait: Any, limit: timedelta, *, model: str) -> Any:
-        try:
-            async with asyncio.timeout(limit.total_seconds()):
-                return await wait
-        except TimeoutError:
-            raise EngineFailed(
-                "silent",
-                f"{self.url} said nothing for {limit.total_seconds():.0f} s with {model}: "
-                "too large for this machine? take a smaller model, or raise WARREN_FIRST_TOKEN",
-            ) from None
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """A vector for each text. Raises EngineFailed."""
@@ -196,14 +131,6 @@ class OllamaHost:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()  # type: ignore[no-untyped-call]
-
-
-async def _listens(url: str) -> None:
-    """Raises OSError when nothing listens there. Ports as the client takes them where none is named."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 11434)
-    _, writer = await asyncio.open_connection(parts.hostname, port)
-    writer.close()
 
 
 def typed_error(error: Exception, *, url: str, model: str) -> EngineFailed:

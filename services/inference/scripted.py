@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from services.inference import extractive
 from services.inference.generation import EngineFailed, Trouble, tokens_guess
-from services.inference.ollama_client import Answer, Progress
+from services.inference.upstream import Answer, Progress
 from shared.contracts.generation import Generate
 
 

@@ -3,17 +3,24 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from shared.runtime.settings import MeshSettings
 
 
 class Settings(MeshSettings):
-    """`model`: `ollama/gemma3:4b`, `extractive`, `scripted`; "" lets `auto` choose. `slots`: calls at once per host."""
+    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `extractive`, `scripted`; "" lets `auto` choose. `slots`: calls at
+    once per host."""
 
     model: str = ""
     ollama_urls: str = "http://127.0.0.1:11434"
     """Comma list of hosts."""
+    openai_urls: str = ""
+    """Comma list of OpenAI-compatible servers (llama-server, vLLM, LM Studio, gateways)."""
+    openai_api_key: SecretStr = SecretStr("")
+    """Sent to every server of `openai_urls`; most local ones want none."""
+    openai_api_key_file: Path | None = None
+    """Where the key stands, instead."""
     embed_model: str = ""
     """"" takes the first embedding model that a host has."""
     slots: int = Field(default=1, ge=1, le=64)
@@ -33,5 +40,20 @@ class Settings(MeshSettings):
 
     @property
     def urls(self) -> tuple[str, ...]:
-        found = (url.strip().rstrip("/") for url in self.ollama_urls.split(","))
-        return tuple(url if "://" in url else f"http://{url}" for url in found if url)
+        return _addresses(self.ollama_urls)
+
+    @property
+    def openai_servers(self) -> tuple[str, ...]:
+        return _addresses(self.openai_urls)
+
+    @property
+    def openai_key(self) -> str:
+        """Raises OSError when the key's file cannot be read."""
+        if self.openai_api_key_file is not None:
+            return self.openai_api_key_file.read_text().strip()
+        return self.openai_api_key.get_secret_value()
+
+
+def _addresses(listed: str) -> tuple[str, ...]:
+    found = (url.strip().rstrip("/") for url in listed.split(","))
+    return tuple(url if "://" in url else f"http://{url}" for url in found if url)

@@ -62,6 +62,8 @@ class StubOllama:
     """Of those that are here, what takes no memory now."""
     pull_goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared by a test: a pull stops after its first part until it is set."""
+    words: list[str] | None = None
+    """What is said, a word a token, instead of an answer to the prompt."""
     refusing: tuple[int, str] | None = None
     """A status and an error with which chats and loads are answered: `(503, "server busy, ...")`."""
 
@@ -173,10 +175,11 @@ class StubOllama:
         # A client that still waits says nothing more: the first thing to read is its end.
         gone = asyncio.create_task(reader.read())
         try:
-            words = re.findall(r"\S+\s*", answer_to(prompt, body.get("format")))
+            words = self.words if self.words is not None else words_of(answer_to(prompt, body.get("format")))
+            limit = (body.get("options") or {}).get("num_predict") or len(words)
             await asyncio.wait([gone], timeout=self.latency_s)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n")
-            for word in words:
+            for word in words[:limit]:
                 if gone.done():
                     return
                 writer.write(self._line(content=word))
@@ -185,7 +188,8 @@ class StubOllama:
                 if self.token_s:
                     await asyncio.wait([gone], timeout=self.token_s)
             counts = {"prompt_eval_count": call.tokens_in, "eval_count": call.tokens_out}
-            writer.write(self._line(content="", done=True, done_reason="stop", **counts))
+            reason = "length" if len(words) > limit else "stop"
+            writer.write(self._line(content="", done=True, done_reason=reason, **counts))
             await writer.drain()
             call.finished = not gone.done()
         finally:
@@ -200,14 +204,23 @@ class StubOllama:
 
 
 def answer_to(prompt: str, schema: Any = None) -> str:
-    """What the stub says: a plan where the schema wants steps, else sentences copied from the prompt's passages."""
-    if isinstance(schema, dict) and "steps" in schema.get("properties", {}):
+    """What the stub says: a plan where the schema wants steps, the first of what it may say where that is listed,
+    else sentences copied from the prompt's passages."""
+    fields = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    if fields and all("enum" in field for field in fields.values()):
+        return json.dumps({name: field["enum"][0] for name, field in fields.items()})
+    if "steps" in fields:
         goal = re.search(r"^Goal: (.+)$", prompt, re.M)
         step: dict[str, Any] = {"id": "s1", "question": goal[1] if goal else "What is this about?", "depends_on": []}
         return json.dumps({"steps": [step]})
     shown = _END_OF_PASSAGES.split(prompt, maxsplit=1)[0]
     copied = (_sentence(text, ident) for ident, text in _PASSAGE.findall(shown))
     return " ".join([sentence for sentence in copied if sentence][:SENTENCES]) or "NOT FOUND."
+
+
+def words_of(text: str) -> list[str]:
+    """A stub's tokens."""
+    return re.findall(r"\S+\s*", text)
 
 
 def _sentence(passage: str, ident: str) -> str:

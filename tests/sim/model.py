@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from services.inference import extractive
 from services.inference.generation import call_id
-from services.inference.ollama_client import Answer
+from services.inference.upstream import Answer
 from shared.contracts.generation import Generate, Inputs
 from tests.sim.library import QUESTIONS
 from tests.sim.loop import PROCESS, SimLoop, point
