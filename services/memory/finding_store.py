@@ -32,7 +32,7 @@ class FindingStore:
         touched = {(message.namespace, message.goal_id)} | await self._forget_oldest(
             connection, message.namespace, keep=keep
         )
-        await self._unpin(connection)
+        await self._unpin(connection, message.namespace, {goal_id for _, goal_id in touched})
         return touched
 
     async def forget(self, connection: AsyncConnection, message: Forget) -> tuple[int, set[tuple[str, str]]]:
@@ -43,7 +43,7 @@ class FindingStore:
         elif message.goal_id is not None:
             which = and_(which, findings.c.goal_id == message.goal_id)
         gone = (await connection.execute(delete(findings).where(which).returning(findings.c.goal_id))).scalars().all()
-        await self._unpin(connection)
+        await self._unpin(connection, message.namespace, set(gone))
         return len(gone), {(message.namespace, goal_id) for goal_id in gone}
 
     async def newest(self, connection: AsyncConnection, namespace: str, *, limit: int) -> list[RememberedFinding]:
@@ -76,10 +76,11 @@ class FindingStore:
             await connection.execute(delete(findings).where(findings.c.finding_id.in_(keys)))
         return {(namespace, row.goal_id) for row in old}
 
-    async def _unpin(self, connection: AsyncConnection) -> None:
-        """A goal of which nothing is remembered pins nothing."""
+    async def _unpin(self, connection: AsyncConnection, namespace: str, goals: Collection[str]) -> None:
+        """Those of these goals of which nothing is remembered pin nothing. Only these: there may be a million pins."""
         held = exists().where(findings.c.goal_id == pins.c.goal_id, findings.c.namespace == pins.c.namespace)
-        await connection.execute(delete(pins).where(~held))
+        for some in pages(goals):
+            await connection.execute(delete(pins).where(pins.c.namespace == namespace, pins.c.goal_id.in_(some), ~held))
 
 
 def _rows(message: Remember, *, now: float) -> list[dict[str, Any]]:
