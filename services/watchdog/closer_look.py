@@ -124,7 +124,14 @@ class ContainerLook:
 def look_for(engine: Engine) -> Look:
     """What can be looked at with this engine."""
     states = getattr(engine, "process_states", None)
-    return ContainerLook(states) if states else ProcessLook(lambda child: engine.whereabouts(child).pid)
+    if states:
+        return ContainerLook(states)
+
+    def pid_of(child: str) -> int | None:
+        where = engine.whereabouts(child)
+        return where.works or where.pid
+
+    return ProcessLook(pid_of)
 
 
 def _state(path: Path) -> str:

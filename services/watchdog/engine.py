@@ -41,12 +41,15 @@ class Adopted:
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """Where a child runs now. `started_at`: seconds since the epoch; `beats`: it gives signs of life."""
+    """Where a child runs now. `started_at`: seconds since the epoch; `beats`: it gives signs of life; `asked`: only
+    when asked; `works`: the process that does its work, where that is not `pid`."""
 
     pid: int | None = None
     container: str | None = None
     started_at: float | None = None
     beats: bool = False
+    asked: bool = False
+    works: int | None = None
 
 
 class Engine(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.watchdog import leash, rabbitmq_server
 from services.watchdog.process_engine import Launch
+from services.watchdog.questions import Questions
 from services.watchdog.rabbitmq_server import BrokerSpec
 from services.watchdog.tree import Child
 
@@ -40,5 +41,6 @@ class Launches:
         async def after() -> None:
             await rabbitmq_server.after_exit(spec)
 
+        asked = Questions(lambda: rabbitmq_server.answers(spec), lambda: rabbitmq_server.running_pid(spec))
         argv = (sys.executable, "-I", "-S", str(Path(leash.__file__).resolve()), "--", *spec.argv)
-        return Launch(argv, spec.env, spec.folder, ready, after)
+        return Launch(argv, spec.env, spec.folder, ready, after, asked)

@@ -25,6 +25,8 @@ WITNESS_S = 1.25
 """A beat younger than this says that the machine is well: two beats and a little."""
 BUSY_S = 10.0
 """How long a child may be silent that is busy, or starved, where nobody can tell which (containers)."""
+ASKED_S = 10.0
+"""How long a child may be silent that only answers when asked (a broker): an answer takes many threads."""
 START_SILENCE_S = 10.0
 """Silence of a child that is late with its start anyway: imports and migrations do not beat."""
 
@@ -54,12 +56,15 @@ class Signs:
 
 @dataclass(frozen=True)
 class Watched:
-    """A child whose beat is expected. `since`: when its process was started or adopted."""
+    """A child whose beat is expected. `since`: when its process was started or adopted. `asked`: it does not beat by
+    itself, its answers are its beats. It is given longer, and is no witness: that it
+    answers says nothing of the loops of the others."""
 
     id: str
     starting: bool
     since: float
     start_timeout_s: float
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Liveness:
 
     def quiet(self, watched: Sequence[Watched], beats: Mapping[str, Beat], now: float) -> list[str]:
         """Those that are worth a closer look."""
-        return [one.id for one in watched if not one.starting and now - _last(one, beats) > self.silence_s]
+        return [one.id for one in watched if not one.starting and now - _last(one, beats) > self._limit(one)]
 
     def judge(
         self,
@@ -98,16 +103,21 @@ class Liveness:
         self._note_own_lag(now)
         ready = [one.id for one in watched if one.starting and (beat := _beat(one, beats)) and beat.ready]
         running = [one for one in watched if not one.starting]
-        if len(running) > 1 and all(now - _last(one, beats) > self.silence_s for one in running):
+        loops = [one for one in running if not one.asked]
+        if len(loops) > 1 and all(now - _last(one, beats) > self.silence_s for one in loops):
             self._thawed_at = now + THAW_S  # an outage; who comes back first is no witness against the others
-        beating = [one.id for one in running if now - _last(one, beats) < WITNESS_S]
+        beating = [one.id for one in loops if now - _last(one, beats) < WITNESS_S]
         hung = []
         for one in running:
-            witnessed = len(running) == 1 or bool(beating)  # a silent one is not among those that beat
+            alone = not [other for other in loops if other is not one]
+            witnessed = alone or bool(beating)  # a silent one is not among those that beat
             verdict = self._verdict(one, _beat(one, beats), now, signs.get(one.id, Signs()))
             if verdict and (witnessed or verdict.stalled):
                 hung.append(verdict)
         return ready, hung + self._late([one for one in watched if one.starting], beats, now)
+
+    def _limit(self, one: Watched) -> float:
+        return max(self.silence_s, ASKED_S) if one.asked else self.silence_s
 
     def _note_own_lag(self, now: float) -> None:
         lag = 0.0 if self._judged_at is None else now - self._judged_at - self.interval_s
@@ -121,7 +131,7 @@ class Liveness:
         if beat and beat.stalled:
             return Hung(one.id, f"stalled: {beat.stalled}", stalled=True)
         last = beat.at if beat else one.since
-        limit = max(self.silence_s, BUSY_S) if sign.busy else self.silence_s
+        limit = max(self._limit(one), BUSY_S) if sign.busy else self._limit(one)
         if self._own_silence(last, now) - sign.starved_s <= limit:
             self._suspected.pop(one.id, None)
             return None

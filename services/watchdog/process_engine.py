@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from services.watchdog.actions import Ending, Exited, Started
 from services.watchdog.beat_file import read_beat
 from services.watchdog.engine import Adopted, EngineEvent, Whereabouts
 from services.watchdog.liveness import Beat
+from services.watchdog.questions import Answers, Questions
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.tree import Child, replica
 
@@ -31,13 +32,15 @@ LOG_LIMIT_BYTES = 10 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a child. `ready`: waits until it is, for programs that do not beat; `after`: tidies up."""
+    """How to start a child. For programs that do not beat, `ready` waits until it is, `questions` asks whether it lives
+    from then on. `after`: tidies up."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path
     ready: Callable[[], Awaitable[None]] | None = None
     after: Callable[[], Awaitable[object]] | None = None
+    questions: Questions | None = None
 
 
 @dataclass
@@ -49,6 +52,7 @@ class _Running:
     since: float  # wall clock
     beats: bool = True
     after: Callable[[], Awaitable[object]] | None = None
+    answers: Answers | None = None  # None: not asked, or not yet
     process: subprocess.Popen[bytes] | None = None  # None: adopted
     why: str | None = None
     stopping: bool = False
@@ -84,6 +88,7 @@ class ProcessEngine:
                 with contextlib.suppress(ProcessLookupError):  # ended just now: it died meanwhile
                     running = self._watch(child, (found.pid, found.start), since=found.since)
                     running.beats, running.after = launch.ready is None, launch.after
+                    running.task = self._task(self._listen(running, launch.questions))
                     extra += [child] if child.id not in known else []
             else:
                 await asyncio.to_thread(table.end_group, found.pid, found.start)
@@ -120,7 +125,7 @@ class ProcessEngine:
         running.beats, running.after = launch.ready is None, launch.after
         self._record()
         if launch.ready:
-            running.task = self._task(self._announce(running, launch.ready))
+            running.task = self._task(self._announce(running, launch.ready, launch.questions))
 
     async def stop(self, child_id: str) -> None:
         """SIGTERM to the child itself; what it started is ended with it."""
@@ -139,12 +144,17 @@ class ProcessEngine:
 
     def beats(self) -> Mapping[str, Beat]:
         """What the children's beat files say now, those of earlier processes left out."""
-        found = {name: read_beat(self.beat_file(name), pid=running.pid) for name, running in self._running.items()}
+        found = {
+            name: running.answers.last if running.answers else read_beat(self.beat_file(name), pid=running.pid)
+            for name, running in self._running.items()
+        }
         return {name: beat for name, beat in found.items() if beat is not None}
 
     def whereabouts(self, child_id: str) -> Whereabouts:
         if running := self._running.get(child_id):
-            return Whereabouts(pid=running.pid, started_at=running.since, beats=running.beats)
+            where = Whereabouts(pid=running.pid, started_at=running.since, beats=running.beats)
+            asked = running.answers
+            return replace(where, beats=True, asked=True, works=asked.works) if asked else where
         return Whereabouts()
 
     async def close(self) -> None:
@@ -189,13 +199,21 @@ class ProcessEngine:
                 await running.after()
         self._events.put_nowait(_exited(running, code))
 
-    async def _announce(self, running: _Running, ready: Callable[[], Awaitable[None]]) -> None:
+    async def _announce(
+        self, running: _Running, ready: Callable[[], Awaitable[None]], questions: Questions | None
+    ) -> None:
         try:
             await ready()
         except (TimeoutError, OSError) as error:
             await self.kill(running.child.id, why=f"not ready: {error}")
         else:
             self._events.put_nowait(Started(running.child.id))
+            await self._listen(running, questions)
+
+    async def _listen(self, running: _Running, questions: Questions | None) -> None:
+        if questions:
+            running.answers = Answers(questions)
+            await running.answers.listen()
 
     def _task(self, work: Awaitable[None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

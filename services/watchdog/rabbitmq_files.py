@@ -35,6 +35,8 @@ disk_free_limit.absolute = 64MiB
 raft.wal_max_size_bytes = 16777216
 log.console = false
 log.file.level = info
+# the watchdog asks every two seconds whether the broker lives, and each question is a connection of its own
+log.connection.level = error
 log.file.rotation.size = 10485760
 log.file.rotation.count = 2
 """

@@ -23,6 +23,7 @@ from services.watchdog.rabbitmq_files import Ports
 SERVER_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POLL_S = 0.05
 PROBE_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 10.0
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = 1
 CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
@@ -93,6 +94,11 @@ async def wait_ready(spec: BrokerSpec, *, timeout_s: float) -> None:
         raise TimeoutError(f"the broker did not answer on {where} within {timeout_s:g} s; its log: {spec.log}")
 
 
+async def answers(spec: BrokerSpec) -> bool:
+    """Whether the broker speaks AMQP, however slowly: a machine at full load is no reason to say no."""
+    return await _speaks_amqp(spec.ports.amqp, timeout_s=ANSWER_TIMEOUT_S)
+
+
 async def stop(spec: BrokerSpec, *, grace_s: float = 5.0) -> None:
     """Ends the broker of this home, whoever started it: SIGTERM, SIGKILL after the grace period, then its port mapper.
     Does nothing if it does not run."""
@@ -140,10 +146,10 @@ def _command_line(pid: int) -> list[str]:
     return subprocess.run(ps, capture_output=True, text=True, check=False).stdout.split()
 
 
-async def _speaks_amqp(port: int) -> bool:
+async def _speaks_amqp(port: int, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
     """The first half of AMQP's handshake: our header, its Connection.Start. A server that only listens is not ready."""
     try:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(PROTOCOL_HEADER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from services.watchdog.beat_file import read_shared_beat
 from services.watchdog.closer_look import Look, NoLook
 from services.watchdog.engine import Engine
 from services.watchdog.liveness import Beat, Hung, Liveness, Watched
+from services.watchdog.supervision import Status
 
 
 @dataclass
@@ -29,6 +30,16 @@ class Vigil:
         containers = {one: self.engine.whereabouts(one).container for one in ids}
         beats = {one: read_shared_beat(folder / container) for one, container in containers.items() if container}
         return {one: beat for one, beat in beats.items() if beat}
+
+    def watched(self, statuses: Iterable[Status], since: Mapping[str, float]) -> list[Watched]:
+        """Those whose signs of life are expected. `since`: when the process of each was started or adopted."""
+        alive = [s for s in statuses if s.state in ("starting", "running") and s.child.id in since]
+        places = [(s, self.engine.whereabouts(s.child.id)) for s in alive]
+        return [
+            Watched(s.child.id, s.state == "starting", since[s.child.id], s.child.start_timeout_s, asked=where.asked)
+            for s, where in places
+            if where.beats
+        ]
 
     async def round(self, watched: Sequence[Watched], clock: Callable[[], float]) -> tuple[list[str], list[Hung]]:
         """One look at everybody: who has become ready, and who is to be killed."""

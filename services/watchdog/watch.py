@@ -19,7 +19,6 @@ import structlog
 from services.watchdog.actions import Action, Exited, Kill, Report, Start, Started, Stop
 from services.watchdog.audit import Audit
 from services.watchdog.engine import Appeared, Engine, EngineEvent, Vanished
-from services.watchdog.liveness import Watched
 from services.watchdog.rows import own_row, row
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import NotFound, Status, Supervisor
@@ -208,13 +207,7 @@ class Watch:
             self._perform(self.supervisor.tick(self.clock()))
 
     async def _judge(self) -> None:
-        now = self.clock()
-        watched = [
-            Watched(s.child.id, s.state == "starting", self._since[s.child.id], s.child.start_timeout_s)
-            for s in self.supervisor.statuses(now)
-            if s.state in ("starting", "running") and s.child.id in self._since
-            and self.engine.whereabouts(s.child.id).beats
-        ]  # fmt: skip
+        watched = self._vigil.watched(self.supervisor.statuses(self.clock()), self._since)
         ready, hung = await self._vigil.round(watched, self.clock)
         since = {one.id: one.since for one in watched}
         for name in ready:

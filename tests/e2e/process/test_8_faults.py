@@ -20,7 +20,7 @@ from tests.integration.waiting import wait_until
 SERVICES = ("planner", "memory", "inference", "researcher", "writer")
 SIGNALS, FROM_WITHIN = ("SIGKILL", "SIGSTOP"), ("block", "memory", "exit")
 CELLS = [f"{fault} {part}" for fault in SIGNALS for part in (*SERVICES, "watchdog")]
-CELLS += ["SIGKILL broker", *(f"{fault} {part}" for fault in FROM_WITHIN for part in SERVICES)]
+CELLS += ["SIGKILL broker", "SIGSTOP broker", *(f"{fault} {part}" for fault in FROM_WITHIN for part in SERVICES)]
 SHARE, HEALED_S = 6, 90.0
 
 
@@ -33,7 +33,7 @@ TODAY = todays(datetime.now(UTC).toordinal(), whole=bool(os.environ.get("WARREN_
 
 def test_every_cell_has_its_day() -> None:
     assert sorted(cell for day in range(SHARE) for cell in todays(day, whole=False)) == sorted(CELLS)
-    assert len(CELLS) == 28
+    assert len(CELLS) == 29
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_is_healed_or_quarantined_as_declared(cell: str, faulty: CrashingMesh, t
     settled(faulty)
     old = faulty.pid(part)
     if fault in SIGNALS:
-        os.kill(old, signal.Signals[fault])
+        os.kill(machine(faulty) if cell == "SIGSTOP broker" else old, signal.Signals[fault])
     elif fault == "exit":
         faulty.crash_at(f"{part}!exit")
         os.kill(old, signal.SIGKILL)
@@ -72,6 +72,11 @@ def test_is_healed_or_quarantined_as_declared(cell: str, faulty: CrashingMesh, t
     answer = faulty.warren("ask", question, "--corpus", str(tmp_path), "--engine", "scripted", "--json")
     assert answer.returncode == 0, answer.stderr + faulty.logs()
     assert "41 ledgers" in answer.stdout
+
+
+def machine(mesh: CrashingMesh) -> int:
+    """The broker's own process: the one that `ps` shows only holds its leash."""
+    return int((mesh.home / "broker" / "node.pid").read_text())
 
 
 def states(mesh: CrashingMesh, service: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from services.watchdog.liveness import BUSY_S, THAW_S, Beat, Hung, Liveness, Signs, Watched
+from services.watchdog.liveness import ASKED_S, BUSY_S, THAW_S, Beat, Hung, Liveness, Signs, Watched
 
 EVERY_S = 0.25
 
@@ -141,3 +141,38 @@ def test_a_start_that_does_not_get_ready_although_others_are_connected_is_late()
     liveness.judge(starting, beats, 130.0)
     _, late = liveness.judge(starting, beats, 130.5)
     assert [one.reason for one in late] == ["not ready within 30 s: wrong password"]
+
+
+def judged(
+    broker: Callable[[float], float], child: Callable[[float], float], *, until: float
+) -> list[tuple[float, str]]:
+    """A broker that is asked and two children, judged four times a second; who was found hung first, and when."""
+    liveness, now = Liveness(), 100.0
+    watched = [Watched("broker", starting=False, since=0.0, start_timeout_s=60.0, asked=True), *running("a", "b")]
+    while now <= until:
+        beats = {"broker": Beat(broker(now), ready=False)}
+        beats |= {name: Beat(child(now), ready=True) for name in ("a", "b")}
+        _, hung = liveness.judge(watched, beats, now)
+        if hung:
+            return [(now, one.id) for one in hung]
+        now += EVERY_S
+    return []
+
+
+def test_a_broker_that_answers_no_more_is_hung_after_ten_seconds_while_others_beat():
+    [(at, name)] = judged(beating_until(110.0), beating_until(999.0), until=160.0)
+    assert name == "broker"
+    assert ASKED_S + 0.5 <= at - 110.0 <= ASKED_S + 1.0
+
+
+def test_a_broker_is_no_witness_against_its_clients_and_has_none_when_all_are_silent():
+    assert judged(beating_until(999.0), beating_until(110.0), until=160.0) == [], "all loops at once: the machine"
+    assert judged(beating_until(110.0), beating_until(110.0), until=160.0) == []
+
+
+def test_a_broker_alone_needs_no_witness():
+    only = [Watched("broker", starting=False, since=0.0, start_timeout_s=60.0, asked=True)]
+    liveness = Liveness()
+    found = [liveness.judge(only, {"broker": Beat(100.0, ready=False)}, 100.0 + n * EVERY_S)[1] for n in range(60)]
+    assert any(found)
+    assert not any(found[: int(ASKED_S / EVERY_S)])
