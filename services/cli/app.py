@@ -21,6 +21,7 @@ from services.cli import (
     retry,
     supervise,
     supervision_tree,
+    tokens,
     up,
     verify,
     watch,
@@ -41,8 +42,8 @@ def build() -> App:
         default_parameter=None,
     )
     for command in (
-        ask.ask, goals.goals, goals.show, watch.watch, goals.cancel, retry.retry, goals.report, publish.publish,
-        mesh.url, verify.verify, doctor.doctor, logs.logs, demo.demo, up.up, up.down,
+        ask.ask, goals.goals, goals.show, watch.watch, goals.cancel, retry.retry, goals.report, tokens.tokens,
+        publish.publish, mesh.url, verify.verify, doctor.doctor, logs.logs, demo.demo, up.up, up.down,
         supervise.ps, supervise.stop, supervise.release, supervise.kill, supervise.scale,
         supervision_tree.tree, supervision_tree.reload,
     ):  # fmt: skip

@@ -16,6 +16,7 @@ from shared.contracts.generation import DescribeEngine, Embed, Generate
 from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
 from shared.contracts.steps import StepsStopped
 from shared.contracts.supervision import ChildDied
+from shared.contracts.tokens import ShowTokens
 from shared.messaging.topology import INFERENCE
 from shared.runtime.service import Service
 
@@ -38,6 +39,7 @@ def build(settings: Settings) -> Service:
     service.apply(INFERENCE, Generate, inference.on_generate, once=False)
     service.subscribe(INFERENCE, Embed, inference.on_embed)
     service.subscribe(INFERENCE, DescribeEngine, inference.on_describe_engine)
+    service.subscribe(INFERENCE, ShowTokens, inference.on_show_tokens)
     models = Models(engines)
     service.subscribe(INFERENCE, ListModels, models.on_list)
     service.subscribe(INFERENCE, ShowModel, models.on_show)

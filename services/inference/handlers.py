@@ -10,11 +10,13 @@ from services.inference.calls import Calls
 from services.inference.embedding import Batcher
 from services.inference.engines import Engines
 from services.inference.generation import EngineFailed, call_id, ledger_says, request_hash
+from services.inference.savings import costs, note
 from services.inference.store import Ledger
 from shared.contracts.generation import DescribeEngine, Embed, Embedded, EngineDescribed, Generate, Generated
 from shared.contracts.message import Refused
 from shared.contracts.steps import StepsStopped
 from shared.contracts.supervision import ChildDied
+from shared.contracts.tokens import ShowTokens, TokensShown
 from shared.messaging.database import Database, Unit
 from shared.messaging.envelope import Envelope
 
@@ -44,10 +46,13 @@ class Inference:
             log.warning("request_differs", call=message.call.model_dump(), answered="as the first time")
         decision = ledger_says(entry)
         if decision == "answer":
+            await note(unit.connection, call, "asked_again")
             return (await self.ledger.result(unit.connection, call)).model_copy(update={"cached": True})
         if decision == "again":
             await self.ledger.reopen(unit.connection, message, self.clock())
-        await self.ledger.wait(unit.connection, call, unit.envelope)
+        new = await self.ledger.wait(unit.connection, call, unit.envelope)
+        if decision == "join" and new:
+            await note(unit.connection, call, "joined")
         unit.after_commit(self.calls.wake)
         return None
 
@@ -80,6 +85,13 @@ class Inference:
             slots=self.engines.slots_of(choice),
             running=counts.get("running", 0),
             waiting=counts.get("waiting", 0),
+        )
+
+    async def on_show_tokens(self, message: ShowTokens, _: Envelope) -> TokensShown:
+        async with self.database.read() as connection:
+            calls, more = await costs(connection, message.goal_id, limit=message.limit)
+        return TokensShown(
+            goal_id=message.goal_id, calls=tuple(calls), more=more, kept_s=self.calls.kept.total_seconds()
         )
 
     async def on_steps_stopped(self, message: StepsStopped, _: Envelope) -> None:

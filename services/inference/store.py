@@ -55,6 +55,13 @@ waiters = Table(
     Column("call", String(40), nullable=False, index=True),
     Column("envelope", Text, nullable=False),
 )
+savings = Table(  # of its own, and not columns of the ledger: counted only when something was saved
+    "savings",
+    TABLES,
+    Column("call", String(40), primary_key=True),
+    Column("asked_again", Integer, nullable=False),
+    Column("joined", Integer, nullable=False),
+)
 
 
 _WAITING = (  # asked for all the time, and built once: that costs more than running it
@@ -142,11 +149,11 @@ class Ledger:
             .values(state="waiting", failed=False, result=None, owner=None, lease_until=None, **again)
         )
 
-    async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> None:
-        """Whoever sent this gets the result. The same message twice waits once."""
+    async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> bool:
+        """Whoever sent this gets the result. The same message twice waits once: is this one new?"""
         if not envelope.reply_to:
-            return
-        await connection.execute(delete(waiters).where(waiters.c.message_id == envelope.message_id))
+            return False
+        before = await connection.execute(delete(waiters).where(waiters.c.message_id == envelope.message_id))
         kept = {
             "message_id": envelope.message_id,
             "correlation_id": envelope.correlation_id,
@@ -156,6 +163,7 @@ class Ledger:
         await connection.execute(
             insert(waiters).values(message_id=envelope.message_id, call=call, envelope=json.dumps(kept))
         )
+        return before.rowcount == 0
 
     async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
         """The most urgent ones, oldest first among equals."""
@@ -241,6 +249,7 @@ class Ledger:
     async def _drop(self, connection: AsyncConnection, calls: Sequence[str]) -> None:
         if calls:
             await connection.execute(delete(waiters).where(waiters.c.call.in_(calls)))
+            await connection.execute(delete(savings).where(savings.c.call.in_(calls)))
             await connection.execute(delete(generations).where(generations.c.id.in_(calls)))
 
     async def counts(self, connection: AsyncConnection) -> dict[str, int]:

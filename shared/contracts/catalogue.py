@@ -11,10 +11,13 @@ from shared.contracts import (
     redrive,
     steps,
     supervision,
+    tokens,
 )
 from shared.contracts.message import Message
 
-CONVERSATIONS = (goals, redrive, steps, generation, models, library, findings, dead_letters, supervision, message)
+CONVERSATIONS = (
+    goals, redrive, steps, generation, tokens, models, library, findings, dead_letters, supervision, message,
+)  # fmt: skip
 
 
 def _contracts() -> dict[str, type[Message]]:

@@ -28,6 +28,7 @@ from shared.contracts.message import Command
 from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
 from shared.contracts.redrive import RetryGoal
 from shared.contracts.supervision import ListChildren
+from shared.contracts.tokens import ShowTokens
 from shared.messaging import topology
 
 CLIENT = "client"
@@ -38,7 +39,7 @@ SERVICES = tuple(name for name in topology.SERVICES if name != "cli")
 
 _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
-    RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeEngine,
+    RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeEngine, ShowTokens,
     ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
 )  # fmt: skip
 _ALL = ".*"

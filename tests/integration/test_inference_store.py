@@ -129,7 +129,7 @@ def _tables() -> Any:
     """A copy: each database adds its inbox and outbox to the metadata it is given."""
     copy = MetaData()
     for table in TABLES.tables.values():
-        if table.name in ("generations", "waiters"):
+        if table.name in ("generations", "waiters", "savings"):
             table.to_metadata(copy)
     return copy
 
