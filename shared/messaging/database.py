@@ -83,6 +83,10 @@ class _Job:
     error: BaseException | None = None
 
 
+class _Undone(Exception):
+    """Undoes a transaction whose only job failed; the job knows why."""
+
+
 class Database:
     """`url` names SQLite or PostgreSQL. `open` before use; `relay` is started by the service once it is connected."""
 
@@ -193,7 +197,7 @@ class Database:
         try:
             async with self._write_lock(), self.engine.begin() as connection:
                 for job in batch:
-                    await self._run_job(connection, job)
+                    await self._run_job(connection, job, alone=len(batch) == 1)
                 await outbox.forget_rows(connection, self.messaging, sent)
                 reached("before_commit")
             self.relay.forgotten(sent)
@@ -205,6 +209,8 @@ class Database:
                 return
             for job in batch:
                 job.error = away(error) if is_outage(error) else refusal(error)
+        except _Undone:
+            self.relay.give_back(sent)
         except Exception as error:
             self.relay.give_back(sent)
             for job in batch:
@@ -214,10 +220,10 @@ class Database:
         for job in batch:
             _resolve(job)
 
-    async def _run_job(self, connection: AsyncConnection, job: _Job) -> None:
-        """Each job in a savepoint: what fails is undone alone."""
+    async def _run_job(self, connection: AsyncConnection, job: _Job, *, alone: bool) -> None:
+        """What fails is undone alone: by its savepoint, or where there is no other job by its transaction (_Undone)."""
         try:
-            async with connection.begin_nested():
+            async with contextlib.nullcontext() if alone else connection.begin_nested():
                 job.unit = unit = Unit(connection, job.envelope, self.stamp)
                 if not (job.once and await self._answered_before(unit)):
                     reply = await job.work(unit)
@@ -230,6 +236,8 @@ class Database:
             raise
         except Exception as error:
             job.error = error
+            if alone:
+                raise _Undone from error
 
     async def _answered_before(self, unit: Unit) -> bool:
         known, reply = await outbox.seen(unit.connection, self.messaging, unit.envelope.message_id)

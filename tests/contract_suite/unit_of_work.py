@@ -6,12 +6,15 @@ for several at once.
 """
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import insert, select, text, update
 
 from shared.errors import Rejected, Retryable
 from shared.messaging.database import Unit
+from shared.messaging.envelope import Outgoing
+from shared.messaging.outbox import load_rows, store
 from tests.contract_suite.replica import DEADLINE_S, Owner, Replica, Work
 
 
@@ -23,6 +26,39 @@ async def test_what_fails_is_undone_alone(owner: Owner) -> None:
     assert await replica.done() == [f"{n}" for n in range(30) if n % 3]
     assert await replica.count(replica.database.messaging.inbox) == 20
     assert await replica.count(replica.database.messaging.outbox) == 2 * 20
+
+
+async def test_what_fails_with_nobody_beside_it_is_undone_too(owner: Owner) -> None:
+    """It has no savepoint: its whole transaction goes, and with it the deletion of what was sent before."""
+    replica = await owner.replica()
+    replica.database.relay.orphans_every_s = 3600
+    replica.start_relay()
+    await replica.apply(replica.doing("a"), "m1")
+    async with asyncio.timeout(DEADLINE_S):
+        while len(replica.published) < 2:
+            await asyncio.sleep(0)
+    with pytest.raises(Rejected):
+        await replica.apply(replica.doing("b", Rejected("no")), "m2")
+    assert await replica.done() == ["a"]
+    assert await replica.count(replica.database.messaging.inbox) == 1
+    await replica.apply(replica.doing("b"), "m2")
+    await replica.database.relay.drain(DEADLINE_S)
+    assert await replica.done() == ["a", "b"]
+    assert await replica.count(replica.database.messaging.outbox) == 0
+    assert len(replica.published) == len(set(replica.published)) == 4
+
+
+async def test_each_row_is_known_by_the_number_that_it_has(owner: Owner) -> None:
+    """Else what was confirmed would delete what was not. More rows than one statement takes."""
+    replica = await owner.replica()
+    tables = replica.database.messaging
+    messages = [Outgoing("", "q", b"{}", f"m{n}", "done.v1") for n in range(400)]
+    async with replica.database.unit() as unit:
+        stored = await store(unit.connection, tables, messages)
+    async with replica.database.read() as connection:
+        kept = await load_rows(connection, tables, datetime.now(UTC))
+    assert [row.message.message_id for row in stored] == [f"m{n}" for n in range(400)]
+    assert kept == stored
 
 
 async def test_what_the_database_refuses_spoils_no_other(owner: Owner) -> None:
