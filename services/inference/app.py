@@ -9,6 +9,7 @@ from services.inference.handlers import Inference
 from services.inference.models import Models
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
+from services.inference.prices import read_prices
 from services.inference.scripted import Script
 from services.inference.settings import Settings
 from services.inference.store import TABLES, Ledger
@@ -64,6 +65,7 @@ def _engines(settings: Settings, service: Service) -> Engines:
         configured=settings.model,
         embed_model=settings.embed_model,
         slots=settings.slots,
+        prices=read_prices(settings.prices),
         fresh_s=settings.probe_every.total_seconds(),
         status=service.status,
     )

@@ -214,7 +214,11 @@ class Calls:
             call=call.claim.request.call,
             finish=answer.finish,
             text=answer.text,
+            thinking=answer.thinking,
             engine=engine,
+            provider=engine.partition("/")[0],
+            model=engine.partition("/")[2],
+            cost=self.engines.cost(engine, answer),
             engine_reason=reason,
             usage=Usage(tokens_in=answer.tokens_in, tokens_out=answer.tokens_out),
             timings=Timings(

@@ -13,6 +13,7 @@ from services.inference import extractive
 from services.inference.generation import SERVERS, Choice, EngineFailed, Host, choose_embedder, choose_engine
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
+from services.inference.prices import Price, cost
 from services.inference.scripted import Script
 from services.inference.upstream import Answer, Progress
 from shared.contracts.generation import Generate
@@ -34,6 +35,7 @@ class Engines:
     embed_model: str = ""
     slots: int = 1
     fresh_s: float = 5.0
+    prices: Sequence[Price] = ()
     status: dict[str, Any] = field(default_factory=dict)
     """Where to show the engine that `auto` takes: the heartbeat."""
     busy: Counter[str] = field(default_factory=Counter)
@@ -96,6 +98,10 @@ class Engines:
         if choice.provider == "none":
             raise EngineFailed("unsupported", choice.reason or f"{choice.engine} cannot be had")
         return await self.quote(request)
+
+    def cost(self, engine: str, answer: Answer) -> float | None:
+        """US dollars; None when there is no price for this engine."""
+        return cost(self.prices, engine, tokens_in=answer.tokens_in, tokens_out=answer.tokens_out)
 
     async def quote(self, request: Generate) -> Answer:
         """The extractive engine's answer; finish `unsupported` where quoting is no answer (plans, chats)."""

@@ -7,6 +7,8 @@ from pydantic import Field, SecretStr
 
 from shared.runtime.settings import MeshSettings
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 class Settings(MeshSettings):
     """`model`: `ollama/gemma3:4b`, `openai/NAME`, `extractive`, `scripted`; "" lets `auto` choose. `slots`: calls at
@@ -21,6 +23,8 @@ class Settings(MeshSettings):
     """Sent to every server of `openai_urls`; most local ones want none."""
     openai_api_key_file: Path | None = None
     """Where the key stands, instead."""
+    prices: Path = ROOT / "infra" / "prices.toml"
+    """What tokens cost, by model."""
     embed_model: str = ""
     """"" takes the first embedding model that a host has."""
     slots: int = Field(default=1, ge=1, le=64)

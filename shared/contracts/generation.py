@@ -82,7 +82,9 @@ class Timings(Value):
 
 class Generated(Reply, owner="inference", name="generated"):
     """The answer. `finish`: `stop` is success; `length` never is; `unsupported`: this engine cannot do this purpose;
-    `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid."""
+    `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid.
+    `thinking`: what a model reasoned before its answer, where its server keeps that apart. `cost`: US dollars by the
+    table of prices; null when it has none for this model, or nothing came back."""
 
     call: CallKey
     finish: Literal["stop", "length", "unsupported", "failed"]
@@ -93,6 +95,10 @@ class Generated(Reply, owner="inference", name="generated"):
     timings: Timings = Timings()
     cached: bool = False
     error: str | None = None
+    thinking: str = ""
+    provider: str = ""
+    model: str = ""
+    cost: float | None = None
 
 
 class Embed(Command, owner="inference", name="embed"):

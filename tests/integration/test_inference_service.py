@@ -14,9 +14,11 @@ import pytest
 
 from shared.contracts.generation import DescribeEngine, Embed, EngineDescribed, Generated
 from shared.contracts.goals import StepProgress
+from shared.contracts.models import ListModels, ModelReady, ModelsListed, PreloadModel
 from shared.errors import RequestFailed
 from shared.messaging.ids import derived_id
 from shared.runtime.client import Client
+from shared.testing.stub_openai import StubOpenAI
 from tests.integration.waiting import wait_until
 from tests.unit.inference.requests import generate
 
@@ -98,3 +100,27 @@ async def test_a_call_survives_the_death_of_its_process(amqp_url: str, tmp_path:
     assert (answer.finish, answer.text) == ("stop", "Queues hold messages for their consumers [p1].")
     assert again.cached
     assert calls(path) == 2
+
+
+async def test_an_openai_compatible_server_answers_like_any_other_model(
+    amqp_url: str, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """Its key stands in a file; `auto` takes it where no Ollama answers; the result says who answered, at what cost."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\nmodel = "openai/stub-8b"\nread = 0.0\nwritten = 1000000.0\n')
+    (tmp_path / "key").write_text("secret\n")
+    async with StubOpenAI.listening(key="secret", thinking=("Hm.",), words=["Queues ", "hold [p1]."]) as stub:
+        ollama = f"http://127.0.0.1:{unused_tcp_port}"
+        settings = {"WARREN_OLLAMA_URLS": ollama, "WARREN_OPENAI_URLS": stub.url, "WARREN_PRICES": str(prices)}
+        with inference(tmp_path, amqp_url, WARREN_OPENAI_API_KEY_FILE=str(tmp_path / "key"), **settings):
+            async with Client.connect(amqp_url) as client:
+                described = await client.ask(DescribeEngine(), EngineDescribed, deadline_s=DEADLINE_S)
+                answer = await client.ask(generate(goal_id=str(uuid4())), Generated, deadline_s=DEADLINE_S)
+                listed = await client.ask(ListModels(), ModelsListed, deadline_s=DEADLINE_S)
+                with pytest.raises(RequestFailed) as refused:
+                    await client.ask(PreloadModel(model="stub-8b", host=stub.url), ModelReady, deadline_s=DEADLINE_S)
+    assert (described.engine, described.reason) == ("openai/stub-8b", None)
+    assert (answer.engine, answer.provider, answer.model) == ("openai/stub-8b", "openai", "stub-8b")
+    assert (answer.text, answer.thinking, answer.cost) == ("Queues hold [p1].", "Hm.", 2.0)
+    assert [(host.url, bool(host.error)) for host in listed.hosts] == [(ollama, True), (stub.url, False)]
+    assert refused.value.kind == "unsupported"
