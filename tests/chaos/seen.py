@@ -20,22 +20,27 @@ class Seen:
     working: dict[tuple[str, str], str] = field(default_factory=dict)
     open_goals: set[str] = field(default_factory=set)
     began: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
+    """Goal -> the highest number of its events so far. One that is told again, late, makes no step begin anew."""
     planner_at: float = 0.0
     memory_at: float = 0.0
     ended: int = 0
 
     def hear(self, event: Mapping[str, Any], now: float) -> None:
-        """A goal_event.v1. Twice is harmless."""
+        """A goal_event.v1. Twice is harmless, and so is one that others have overtaken."""
         name, goal, step, worker = (str(event.get(key) or "") for key in ("event", "goal_id", "step", "worker"))
         self.planner_at = now
+        before, number = self.heard.get(goal, 0.0), float(event.get("seq", 0))
+        late = number <= before
+        self.heard[goal] = max(before, number)
         if name in _SEARCHES:
             self.memory_at = now
         if name in _ENDS:
             self.ended += goal in self.open_goals
             self.answered(goal)
         elif name == "planning_started":
-            self.open_goals.add(goal)
-        elif name in _BEGINS:
+            self.open_goals |= {goal} if not late else set()
+        elif name in _BEGINS and not late:
             self.working[goal, step] = worker
             self.began[worker] = now
         elif name in ("step_finished", "step_failed"):
@@ -43,6 +48,7 @@ class Seen:
 
     def answered(self, goal: str) -> None:
         """Its end, as the one who asked was told: that is never missed, while an event may be."""
+        self.heard[goal] = float("inf")
         self.open_goals.discard(goal)
         self.working = {key: who for key, who in self.working.items() if key[0] != goal}
 

@@ -55,16 +55,20 @@ def test_who_works_is_told_by_events() -> None:
         return seen.holds(service, instance=f"{service}-1", calls=calls, now=now)
 
     assert holds("planner", 0.0) is None
-    seen.hear({"event": "planning_started", "goal_id": "g"}, 1.0)
-    seen.hear({"event": "step_claimed", **about}, 1.0)
+    seen.hear({"event": "planning_started", "goal_id": "g", "seq": 2}, 1.0)
+    seen.hear({"event": "step_claimed", **about, "seq": 6}, 1.0)
     assert holds("researcher", 9.0)
     assert holds("writer", 9.0) is None
     assert holds("planner", 1.05)
     assert holds("planner", 2.0) is None
     assert holds("inference", 1.0) is None
     assert holds("inference", 1.0, calls=2)
-    seen.hear({"event": "step_finished", **about}, 3.0)
+    seen.hear({"event": "step_finished", **about, "seq": 7}, 3.0)
     assert holds("researcher", 3.0) is None
     assert holds("broker", 3.0)
-    seen.hear({"event": "goal_completed", "goal_id": "g"}, 4.0)
+    seen.hear({"event": "step_claimed", **about, "seq": 6}, 3.5)
+    assert holds("researcher", 3.5) is None, "told again, after it had ended"
+    seen.hear({"event": "goal_completed", "goal_id": "g", "seq": 9}, 4.0)
     assert (holds("broker", 4.0), seen.ended) == (None, 1)
+    seen.hear({"event": "step_claimed", **about, "step": "s2", "seq": 12}, 5.0)
+    assert holds("researcher", 5.0) is None, "of a goal whose end was told"
