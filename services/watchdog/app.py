@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from pathlib import Path
 
 import structlog
@@ -47,6 +48,8 @@ from shared.runtime import logging
 from shared.runtime.service import Service
 
 WRONG_SETTINGS = 78
+EXIT_S = 10.0
+"""For closing what is open; the children are gone, or left behind on purpose, before."""
 log = structlog.get_logger()
 
 
@@ -66,7 +69,17 @@ def main() -> int:
 
 
 async def _run(settings: Settings) -> int:
-    return await build(settings).run()
+    mesh = build(settings)
+    mesh.over = lambda code: exit_within(EXIT_S, code)
+    return await mesh.run()
+
+
+def exit_within(seconds: float, code: int) -> None:
+    """Ends this process with this code at last, however long its clean-up takes: a connection attempt can swallow every
+    cancellation, and a watchdog whose keeper is gone would sleep for ever."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def build(settings: Settings) -> Mesh:

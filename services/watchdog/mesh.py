@@ -35,7 +35,8 @@ log = structlog.get_logger()
 
 @dataclass
 class Mesh:
-    """`connect` builds the AMQP side anew for each try; `settings.amqp_url` is where it goes."""
+    """`connect` builds the AMQP side anew for each try; `settings.amqp_url` is where it goes. `over` is told the exit
+    code when the end is decided, before what is open is closed."""
 
     settings: Settings
     watch: Watch
@@ -43,6 +44,7 @@ class Mesh:
     keeper_pid: int | None = None
     epoch: Epoch | None = None
     reload: Callable[[], object] = lambda: None
+    over: Callable[[int], None] = lambda code: None
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _orders: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -57,7 +59,9 @@ class Mesh:
         beside = [asyncio.create_task(self._talk()), asyncio.create_task(self._beat())]
         beside += [asyncio.create_task(self._lead()), asyncio.create_task(self._keep_logs_short())]
         try:
-            return await self._until_over(watching)
+            code = await self._until_over(watching)
+            self.over(code)
+            return code
         finally:
             await _end([watching, *beside])
             await self._hang_up()
