@@ -46,7 +46,7 @@ def test_a_seed_is_always_the_same_schedule() -> None:
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
 def test_a_planted_bug_is_found(patch: Path, tmp_path: Path) -> None:
-    for part in ("services", "shared", "tests/sim"):
+    for part in ("services", "shared", "infra", "tests/sim"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     alone = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
     subprocess.run(["git", "apply", "-p1", str(patch)], cwd=tmp_path, env=alone, check=True)
