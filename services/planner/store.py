@@ -197,9 +197,14 @@ class Goals:
         return [_GOAL.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
 
     async def like(self, prefix: str) -> list[Goal]:
-        """Goals whose id starts with this; two at most, which is one too many."""
-        query = select(goals.c.body).where(goals.c.goal_id.startswith(prefix, autoescape=True)).limit(2)
-        return [_GOAL.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
+        """The goal of this id, else those whose id starts with it; two at most, which is one too many."""
+        bodies = select(goals.c.body).limit(2)
+        whole = bodies.where(goals.c.goal_id == prefix)  # by its key; a part of one is sought in all goals there are
+        found = (await self.connection.execute(whole)).scalars().all()
+        if not found:
+            begins = bodies.where(goals.c.goal_id.startswith(prefix, autoescape=True))
+            found = (await self.connection.execute(begins)).scalars().all()
+        return [_GOAL.validate_json(body) for body in found]
 
     async def add_event(self, event: GoalEvent) -> None:
         row = {"goal_id": event.goal_id, "seq": event.seq, "body": event.model_dump_json()}
