@@ -63,15 +63,16 @@ children = [{{ service = "memory", command = [{python}, {worker}] }}]
 
 
 class Mesh:
-    """A mesh of three: broker, planner, and a worker in the place of memory."""
+    """A mesh of three: broker, planner, and a worker in the place of memory. `amqp_url`: not a broker of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, amqp_url: str | None = None) -> None:
         self.home = home
         (home / "worker.py").write_text(WORKER)
         words = {"python": json.dumps(sys.executable), "worker": json.dumps(str(home / "worker.py"))}
         (home / "tree.toml").write_text("boot = 'together'\n" + TREE.format(**words))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("WARREN_")}
         self.env |= {"WARREN_HOME": str(home), "WARREN_MODE": "process", "PYTHONPATH": str(ROOT)}
+        self.env |= {"WARREN_AMQP_URL": amqp_url} if amqp_url else {}
         started = {**self.env, "WARREN_TREE": str(home / "tree.toml")}
         command = [sys.executable, "-m", "services.watchdog.keeper"]
         self.keeper = subprocess.Popen(command, env=started, cwd=ROOT, start_new_session=True)
@@ -105,8 +106,8 @@ class Mesh:
             return {}
         return next((row for row in rows if row["instance"] == instance), {})
 
-    def runs(self) -> bool:
-        return all(self.row(name).get("state") == "running" for name in ("broker-1", "planner-1", "memory-1"))
+    def runs(self, *names: str) -> bool:
+        return all(self.row(name).get("state") == "running" for name in names or ("broker-1", "planner-1", "memory-1"))
 
     def said(self, kind: str) -> list[dict[str, Any]]:
         lines = (self.home / "logs" / "watchdog.log").read_text().splitlines()
