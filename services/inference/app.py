@@ -12,7 +12,8 @@ from services.inference.openai_client import OpenAIHost
 from services.inference.prices import read_prices
 from services.inference.scripted import Script
 from services.inference.settings import Settings
-from services.inference.store import TABLES, Ledger
+from services.inference.store import Ledger
+from services.inference.tables import MIGRATIONS, TABLES
 from shared.contracts.generation import DescribeEngine, Embed, Generate
 from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
 from shared.contracts.steps import StepsStopped
@@ -24,7 +25,7 @@ from shared.runtime.service import Service
 
 def build(settings: Settings) -> Service:
     """An inference service that is ready to run. Connects nothing."""
-    service = Service("inference", settings, tables=TABLES)
+    service = Service("inference", settings, tables=TABLES, migrations=MIGRATIONS)
     engines = _engines(settings, service)
     calls = Calls(
         database=service.database,

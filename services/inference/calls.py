@@ -6,8 +6,8 @@ kept, and only that one is answered.
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 
 from services.inference.engines import Engines
 from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
-from services.inference.store import Claim, Ledger
+from services.inference.running import Running
+from services.inference.store import Claim, Ledger, Placed
 from services.inference.upstream import Answer
-from shared.contracts.generation import Generate, Generated, Timings, Usage
+from shared.contracts.generation import Generate, Generated
 from shared.contracts.goals import StepProgress
 from shared.crashpoints import reached
 from shared.errors import WarrenError
@@ -31,30 +32,6 @@ SIGN_OF_LIFE_S = 1.5
 LOOK_S = 2.0
 """Between two looks for calls that other replicas left."""
 PURGE_S = 3600.0
-
-
-@dataclass
-class Running:
-    """A call in progress. `tokens` so far; `began`: monotonic seconds."""
-
-    claim: Claim
-    choice: Choice
-    began: float = field(default_factory=time.monotonic)
-    first_token: float | None = None
-    tokens: int = 0
-    task: "asyncio.Task[None] | None" = None
-
-    def on_token(self, count: int) -> None:
-        self.first_token = self.first_token or time.monotonic()
-        self.tokens = count
-
-    def says(self) -> str:
-        """`143 tokens, 11/s`, or how long the first one has been waited for."""
-        now = time.monotonic()
-        if self.first_token is None:
-            return f"{self.choice.engine}: {now - self.began:.0f} s to the first token so far"
-        rate = self.tokens / max(now - self.first_token, 0.1)
-        return f"{self.tokens} tokens, {rate:.0f}/s"
 
 
 @dataclass
@@ -112,9 +89,14 @@ class Calls:
     async def stop_goal(self, goal_id: str, *, before_epoch: int | None = None) -> None:
         """Cancels what runs for a goal and drops what waits; of an older epoch only, if one is named."""
         keys = [(call, call.claim.request.call) for call in self.running.values()]
-        for call, key in keys:
-            if key.goal_id == goal_id and call.task and (before_epoch is None or key.epoch < before_epoch):
-                call.task.cancel()
+        gone = [
+            call.task
+            for call, key in keys
+            if key.goal_id == goal_id and call.task and (before_epoch is None or key.epoch < before_epoch)
+        ]
+        for task in gone:
+            task.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)  # only then are their slots free
         async with self.database.unit() as unit:
             await self.ledger.stop(unit.connection, goal_id, owner=self.owner, before_epoch=before_epoch)
 
@@ -144,21 +126,42 @@ class Calls:
 
     async def _fill(self) -> bool:
         """Starts as many waiting calls as there are free slots. Was there any?"""
-        free = self.engines.free()
         async with self.database.read() as connection:
             rows = await self.ledger.waiting(connection)
+            self._count(await self.ledger.running(connection) if rows else [])
+        free = self.engines.free()
         choices = {row.id: self.engines.choose(row.engine) for row in rows}
         waiting = [Waiting(row.id, row.priority, row.since, choices[row.id].lane) for row in rows]
         chosen = next_to_run(waiting, free=free, now=self.clock())
         if not chosen:
             return False
-        async with self.database.unit() as unit:
-            until = self.clock() + self.lease
-            claims = [await self.ledger.claim(unit.connection, c.id, owner=self.owner, until=until) for c in chosen]
+        claims = await self._claim([(call.id, choices[call.id]) for call in chosen])
         for claim in claims:
-            if claim:
-                self._start(Running(claim, choices[claim.id]))
-        return any(claims)
+            self._start(Running(claim, choices[claim.id]))
+        return bool(claims)
+
+    async def _claim(self, chosen: Sequence[tuple[str, Choice]]) -> list[Claim]:
+        """In one transaction with the count of slots that are taken, over all replicas: never more than there are."""
+        lanes = {choice.url for _, choice in chosen if choice.url}
+        claims = []
+        async with self.database.unit() as unit:
+            taken = await self.ledger.lock_slots(unit.connection, [*lanes]) if lanes else Counter[str]()
+            taken.update(call.choice.url for call in self.running.values() if call.lost)
+            until = self.clock() + self.lease
+            for call, at in chosen:
+                if at.url and taken[at.url] >= self.engines.slots:
+                    continue
+                claim = await self.ledger.claim(unit.connection, call, owner=self.owner, until=until, at=at)
+                if claim:
+                    taken[at.url] += 1
+                    claims.append(claim)
+        return claims
+
+    def _count(self, placed: Sequence[Placed]) -> None:
+        """What is busy: calls of all replicas at hosts, and our own here, which no row knows of."""
+        ids = {row.id for row in placed}
+        ours = (call.choice.lane for call in self.running.values() if call.lost or call.claim.id not in ids)
+        self.engines.busy = Counter([*(row.lane for row in placed), *ours])
 
     def _start(self, call: Running) -> None:
         self.running[call.claim.id] = call
@@ -179,9 +182,10 @@ class Calls:
             result = await self._think(call)
         except Exception as error:
             log.exception("call_failed", call=call.claim.id)
-            result = self._failed(call, f"{type(error).__name__}: {error}")
+            result = call.failed(f"{type(error).__name__}: {error}")
         finally:
             signs.cancel()
+        call.answered = True
         reached("call_answered")
         await self._keep(call, result)
         reached("call_kept")
@@ -195,11 +199,11 @@ class Calls:
             return self._result(call, answer, engine=choice.engine, reason=choice.reason)
         except TimeoutError:
             why = "its deadline" if request.max_s is None else "its deadline or the goal's budget of seconds"
-            return self._failed(call, f"{why} ended the call after {call.tokens} tokens")
+            return call.failed(f"{why} ended the call after {call.tokens} tokens")
         except EngineFailed as error:
             log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
             if request.engine != "auto":
-                return self._failed(call, error.reason)
+                return call.failed(error.reason)
             answer = await self.engines.quote(request)
             return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")
 
@@ -208,36 +212,8 @@ class Calls:
         return min((limit for limit in (left_s, request.max_s) if limit is not None), default=None)
 
     def _result(self, call: Running, answer: Answer, *, engine: str, reason: str | None) -> Generated:
-        waited = time.monotonic() - call.began
-        queued = (self.clock() - call.claim.since).total_seconds() - waited
-        return Generated(
-            call=call.claim.request.call,
-            finish=answer.finish,
-            text=answer.text,
-            thinking=answer.thinking,
-            engine=engine,
-            provider=engine.partition("/")[0],
-            model=engine.partition("/")[2],
-            cost=self.engines.cost(engine, answer),
-            engine_reason=reason,
-            usage=Usage(tokens_in=answer.tokens_in, tokens_out=answer.tokens_out),
-            timings=Timings(
-                queue_s=round(max(0.0, queued), 3),
-                first_token_s=round(answer.first_token_s, 3),
-                total_s=round(answer.total_s, 3),
-            ),
-        )
-
-    def _failed(self, call: Running, reason: str) -> Generated:
-        return Generated(
-            call=call.claim.request.call,
-            finish="failed",
-            engine=call.choice.engine,
-            engine_reason=call.choice.reason,
-            usage=Usage(tokens_out=call.tokens),
-            timings=Timings(total_s=round(time.monotonic() - call.began, 3)),
-            error=reason,
-        )
+        cost = self.engines.cost(engine, answer)
+        return call.result(answer, engine=engine, reason=reason, now=self.clock()).model_copy(update={"cost": cost})
 
     async def _keep(self, call: Running, result: Generated) -> None:
         """Result and replies in one transaction; tried again while the database is away."""
@@ -263,10 +239,17 @@ class Calls:
                 await self.publisher.publish(sign, subject=key.goal_id)
 
     async def _keep_leases(self) -> None:
+        """What another took over, since we were late, is not gone on with: it would be in flight twice."""
+        mine = list(self.running.values())
         async with self.database.unit() as unit:
-            if self.running:
-                await self.ledger.renew(unit.connection, owner=self.owner, until=self.clock() + self.lease)
+            until = self.clock() + self.lease
+            held = await self.ledger.renew(unit.connection, owner=self.owner, until=until) if mine else set()
             await self.ledger.release(unit.connection, now=self.clock())
+        for call in mine:
+            if (call.claim.id, call.claim.attempt) not in held and not call.answered and call.task:
+                log.warning("call_lost", call=call.claim.id, reason="its lease ended while this process stood still")
+                call.lost = True
+                call.task.cancel()
 
     async def _look(self) -> None:
         before = self.engines.choose("auto")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from sqlalchemy import func, select
 
-from services.inference.store import generations, savings
+from services.inference.tables import generations, savings
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.tokens import CallCost
 from shared.messaging.asyncio_engine import AsyncConnection, upsert

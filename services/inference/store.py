@@ -1,68 +1,19 @@
-"""The ledger's tables: calls and who waits for them. For SQLite and PostgreSQL; nothing is decided here."""
+"""The ledger's rows: calls and who waits for them. For SQLite and PostgreSQL; nothing is decided here."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    DateTime,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
-from services.inference.generation import Entry, call_id, request_hash
+from services.inference.generation import Choice, Entry, call_id, request_hash
+from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
 from shared.messaging.asyncio_engine import AsyncConnection, upsert
 from shared.messaging.columns import is_worker
 from shared.messaging.envelope import Envelope
-
-TABLES = MetaData()
-generations = Table(
-    "generations",
-    TABLES,
-    Column("id", String(40), primary_key=True),
-    Column("goal_id", String(255), nullable=False, index=True),
-    Column("hash", String(64), nullable=False),
-    Column("state", String(16), nullable=False, index=True),
-    Column("failed", Boolean, nullable=False, default=False),
-    Column("priority", Integer, nullable=False),
-    Column("engine", String(255), nullable=False),
-    Column("since", DateTime(timezone=True), nullable=False, index=True),
-    Column("owner", String(255)),
-    Column("lease_until", DateTime(timezone=True)),
-    Column("attempt", Integer, nullable=False, default=0),
-    Column("request", Text, nullable=False),
-    Column("result", Text),
-)
-waiters = Table(
-    "waiters",
-    TABLES,
-    Column("message_id", String(255), primary_key=True),
-    Column("call", String(40), nullable=False, index=True),
-    Column("envelope", Text, nullable=False),
-)
-savings = Table(  # of its own, and not columns of the ledger: counted only when something was saved
-    "savings",
-    TABLES,
-    Column("call", String(40), primary_key=True),
-    Column("asked_again", Integer, nullable=False),
-    Column("joined", Integer, nullable=False),
-)
-
 
 _WAITING = (  # asked for all the time, and built once: that costs more than running it
     select(generations.c.id, generations.c.priority, generations.c.engine, generations.c.since)
@@ -70,6 +21,19 @@ _WAITING = (  # asked for all the time, and built once: that costs more than run
     .order_by(generations.c.priority.desc(), generations.c.since)
     .limit(bindparam("most"))
 )
+
+
+_FREE = {"owner": None, "lease_until": None, "lane": None, "model": None}
+"""Of a call that does not run: no owner, no slot."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A running call: the host and the model."""
+
+    id: str
+    lane: str
+    model: str
 
 
 @dataclass(frozen=True)
@@ -137,16 +101,20 @@ class Ledger:
             since=now,
             attempt=0,
             request=request.model_dump_json(),
+            purpose=request.call.purpose,
+            max_tokens=request.max_tokens,
+            deadline_at=request.deadline_at,
         )
         return (await connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))).rowcount == 1
 
     async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
         """A call that had failed waits again."""
         again = {"hash": request_hash(request), "request": request.model_dump_json(), "since": now}
+        again |= {"max_tokens": request.max_tokens, "deadline_at": request.deadline_at, **_FREE}
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
-            .values(state="waiting", failed=False, result=None, owner=None, lease_until=None, **again)
+            .values(state="waiting", failed=False, result=None, avoid=None, **again)
         )
 
     async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> bool:
@@ -170,21 +138,48 @@ class Ledger:
         rows = await connection.execute(_WAITING, {"most": limit})
         return [Row(row.id, row.priority, row.engine, _utc(row.since)) for row in rows]
 
-    async def claim(self, connection: AsyncConnection, call: str, *, owner: str, until: datetime) -> Claim | None:
-        """None when another replica was faster or the call was stopped."""
+    async def running(self, connection: AsyncConnection) -> list[Placed]:
+        """Calls that run at hosts, of all replicas."""
+        columns = generations.c
+        placed = and_(columns.state == "running", columns.lane.is_not(None))
+        rows = await connection.execute(select(columns.id, columns.lane, columns.model).where(placed))
+        return [Placed(row.id, row.lane, row.model or "") for row in rows]
+
+    async def lock_slots(self, connection: AsyncConnection, lanes: Sequence[str]) -> Counter[str]:
+        """Running calls by lane. Until this transaction ends no other replica can take a slot of these lanes."""
+        if connection.dialect.name == "postgresql":  # SQLite has one replica, and one writer
+            for lane in sorted(lanes):  # always in this order, or two replicas could wait for each other
+                key = func.hashtextextended(f"slots of {lane}", 0)
+                await connection.execute(select(func.pg_advisory_xact_lock(key)))
+        columns = generations.c
+        query = select(columns.lane, func.count()).where(columns.state == "running", columns.lane.in_(lanes))
+        return Counter({row[0]: row[1] for row in await connection.execute(query.group_by(columns.lane))})
+
+    async def claim(
+        self, connection: AsyncConnection, call: str, *, owner: str, until: datetime, at: Choice | None = None
+    ) -> Claim | None:
+        """None when another replica was faster or the call was stopped. `at`: the host whose slot it takes."""
+        place = {"lane": at.url or None, "model": at.model or None} if at else {}
         columns = generations.c
         taken = (
             update(generations)
             .where(columns.id == call, columns.state == "waiting")
-            .values(state="running", owner=owner, lease_until=until, attempt=columns.attempt + 1)
+            .values(state="running", owner=owner, lease_until=until, attempt=columns.attempt + 1, **place)
             .returning(columns.attempt, columns.since, columns.request)
         )
         row = (await connection.execute(taken)).first()
         return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request)) if row else None
 
-    async def renew(self, connection: AsyncConnection, *, owner: str, until: datetime) -> None:
-        mine = and_(generations.c.owner == owner, generations.c.state == "running")
-        await connection.execute(update(generations).where(mine).values(lease_until=until))
+    async def renew(self, connection: AsyncConnection, *, owner: str, until: datetime) -> set[tuple[str, int]]:
+        """The calls that this owner still holds, with their attempt."""
+        columns = generations.c
+        renewed = (
+            update(generations)
+            .where(columns.owner == owner, columns.state == "running")
+            .values(lease_until=until)
+            .returning(columns.id, columns.attempt)
+        )
+        return {(row.id, row.attempt) for row in await connection.execute(renewed)}
 
     async def finish(
         self, connection: AsyncConnection, claim: Claim, result: Generated, *, now: datetime
@@ -193,9 +188,7 @@ class Ledger:
         columns = generations.c
         held = and_(columns.id == claim.id, columns.state == "running", columns.attempt == claim.attempt)
         done = {"state": "done", "failed": result.finish == "failed", "result": result.model_dump_json()}
-        kept = await connection.execute(
-            update(generations).where(held).values(owner=None, lease_until=None, since=now, **done)
-        )
+        kept = await connection.execute(update(generations).where(held).values(since=now, **_FREE, **done))
         if kept.rowcount != 1:
             return None
         rows = await connection.execute(select(waiters.c.envelope).where(waiters.c.call == claim.id))
@@ -221,9 +214,7 @@ class Ledger:
             dead = and_(is_worker(generations.c.owner, owner), generations.c.owner != spare)
             lost = or_(lost, and_(dead, generations.c.lease_until <= held_until) if held_until else dead)
         freed = await connection.execute(
-            update(generations)
-            .where(generations.c.state == "running", lost)
-            .values(state="waiting", owner=None, lease_until=None)
+            update(generations).where(generations.c.state == "running", lost).values(state="waiting", **_FREE)
         )
         return int(freed.rowcount)
 

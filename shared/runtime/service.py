@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -82,7 +82,10 @@ class Publisher:
 class Service:
     """Built by `app.build(settings)`, run by `run.run(service)`. Subscriptions are made before it starts."""
 
-    def __init__(self, name: str, settings: MeshSettings, *, tables: "MetaData | None" = None) -> None:
+    def __init__(
+        self, name: str, settings: MeshSettings, *, tables: "MetaData | None" = None, migrations: Sequence[str] = ()
+    ) -> None:
+        """`tables`: of a service that owns a database; `migrations`: see `Database`."""
         self.name, self.settings = name, settings
         self.instance = settings.instance_of(name)
         self.stamp = Stamp(name, self.instance)
@@ -94,7 +97,7 @@ class Service:
         self.own_queue = f"{own}.{self.instance}.{uuid4().hex[:8]}"
         self.publisher = Publisher(self.stamp, self.link)
         self.requests = Requests(self.stamp, self.own_queue, self.link.publish)
-        self._database = self._open_later(tables)
+        self._database = self._open_later(tables, migrations)
         self._handlers: dict[WorkQueue, dict[type[Message], Handler]] = {}
         self._raw: list[tuple[str, Callable[[IncomingMessage], Awaitable[None]]]] = []
         self._heard: dict[type[Event], Handler] = {}
@@ -110,12 +113,13 @@ class Service:
         """What a service adds to its heartbeat, e.g. `engine`."""
         self.refusal: Callable[[Rejected, Envelope], Message] | None = None
 
-    def _open_later(self, tables: "MetaData | None") -> "Database | None":
+    def _open_later(self, tables: "MetaData | None", migrations: Sequence[str]) -> "Database | None":
         if tables is None:
             return None
         from shared.messaging.database import Database  # late: see TYPE_CHECKING above
 
-        return Database(self.settings.database_url_of(self.name), tables, stamp=self.stamp)
+        url = self.settings.database_url_of(self.name)
+        return Database(url, tables, stamp=self.stamp, migrations=migrations)
 
     @property
     def database(self) -> "Database":

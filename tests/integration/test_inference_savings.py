@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy import func, select
 
 from services.inference.savings import costs
-from services.inference.store import savings
+from services.inference.tables import savings
 from shared.contracts.generation import CallKey
 from shared.contracts.tokens import CallCost, ShowTokens
 from shared.messaging.envelope import Envelope

@@ -19,7 +19,8 @@ from services.inference.embedding import Batcher
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
 from services.inference.scripted import Script
-from services.inference.store import TABLES, Ledger
+from services.inference.store import Ledger
+from services.inference.tables import MIGRATIONS, TABLES
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.message import Message
 from shared.contracts.steps import StepsStopped
@@ -105,12 +106,19 @@ class Mesh:
 
 @asynccontextmanager
 async def mesh(
-    url: str, *, script: Path | None = None, name: str = "inference-1", run: bool = True
+    url: str,
+    *,
+    script: Path | None = None,
+    name: str = "inference-1",
+    run: bool = True,
+    engines: Engines | None = None,
 ) -> AsyncIterator[Mesh]:
-    database = Database(url, _tables(), stamp=Stamp("inference", name))
+    """With these engines, or the scripted one."""
+    database = Database(url, _tables(), stamp=Stamp("inference", name), migrations=MIGRATIONS)
     postbox, signs = Postbox(), Silent()
     await database.open(postbox.publish)
-    engines = Engines(ollama=(), script=Script(script), configured="scripted" if script else "extractive")
+    configured = "scripted" if script else "extractive"
+    engines = engines or Engines(ollama=(), script=Script(script), configured=configured)
     ledger = Ledger()
     calls = Calls(database, ledger, engines, signs, name, _now, lease=timedelta(seconds=1))  # type: ignore[arg-type]
     works = [database.run(), database.relay.run(), *([calls.run()] if run else [])]

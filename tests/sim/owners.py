@@ -4,7 +4,7 @@ import functools
 
 from sqlalchemy import MetaData
 
-import services.inference.store
+import services.inference.tables
 import services.memory.tables
 import services.planner.store
 from shared.messaging.database import Database
@@ -17,7 +17,7 @@ from tests.sim.store import Store
 def stores() -> dict[str, Store]:
     """By owner. Memory has its corpus."""
     found = {}
-    tables = {"planner": services.planner.store.TABLES, "inference": services.inference.store.TABLES}
+    tables = {"planner": services.planner.store.TABLES, "inference": services.inference.tables.TABLES}
     for name, metadata in {**tables, "memory": memory_tables()}.items():
         Database("sqlite+aiosqlite://", metadata, stamp=Stamp(name, name))  # adds the tables of messaging
         found[name] = Store(metadata)

@@ -1,0 +1,71 @@
+"""A call in progress, and what comes of it."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.inference.generation import Choice
+from services.inference.store import Claim
+from services.inference.upstream import Answer
+from shared.contracts.generation import Generated, Timings, Usage
+
+
+@dataclass
+class Running:
+    """A call in progress. `tokens` so far; `began`: monotonic seconds."""
+
+    claim: Claim
+    choice: Choice
+    began: float = field(default_factory=time.monotonic)
+    first_token: float | None = None
+    tokens: int = 0
+    task: "asyncio.Task[None] | None" = None
+    answered: bool = False
+    """The model has ended; what is left is to keep the result."""
+    lost: bool = False
+    """Another took it over; it is being cancelled."""
+
+    def on_token(self, count: int) -> None:
+        self.first_token = self.first_token or time.monotonic()
+        self.tokens = count
+
+    def says(self) -> str:
+        """`143 tokens, 11/s`, or how long the first one has been waited for."""
+        now = time.monotonic()
+        if self.first_token is None:
+            return f"{self.choice.engine}: {now - self.began:.0f} s to the first token so far"
+        rate = self.tokens / max(now - self.first_token, 0.1)
+        return f"{self.tokens} tokens, {rate:.0f}/s"
+
+    def result(self, answer: Answer, *, engine: str, reason: str | None, now: datetime) -> Generated:
+        """`now` by the ledger's clock: how long it waited."""
+        waited = time.monotonic() - self.began
+        queued = (now - self.claim.since).total_seconds() - waited
+        return Generated(
+            call=self.claim.request.call,
+            finish=answer.finish,
+            text=answer.text,
+            thinking=answer.thinking,
+            engine=engine,
+            provider=engine.partition("/")[0],
+            model=engine.partition("/")[2],
+            engine_reason=reason,
+            usage=Usage(tokens_in=answer.tokens_in, tokens_out=answer.tokens_out),
+            timings=Timings(
+                queue_s=round(max(0.0, queued), 3),
+                first_token_s=round(answer.first_token_s, 3),
+                total_s=round(answer.total_s, 3),
+            ),
+        )
+
+    def failed(self, reason: str) -> Generated:
+        return Generated(
+            call=self.claim.request.call,
+            finish="failed",
+            engine=self.choice.engine,
+            engine_reason=self.choice.reason,
+            usage=Usage(tokens_out=self.tokens),
+            timings=Timings(total_s=round(time.monotonic() - self.began, 3)),
+            error=reason,
+        )

@@ -1,0 +1,54 @@
+"""The tables of inference's ledger, and how an older database becomes a new one."""
+
+from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, String, Table, Text
+
+TABLES = MetaData()
+generations = Table(
+    "generations",
+    TABLES,
+    Column("id", String(40), primary_key=True),
+    Column("goal_id", String(255), nullable=False, index=True),
+    Column("hash", String(64), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("failed", Boolean, nullable=False, default=False),
+    Column("priority", Integer, nullable=False),
+    Column("engine", String(255), nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, index=True),
+    Column("owner", String(255)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("request", Text, nullable=False),
+    Column("result", Text),
+    # Of what runs at a host: its address and the model. Together with `state` these are the slots that are taken.
+    Column("lane", String(255)),
+    Column("model", String(255)),
+    # The host that has failed this call: it is tried once at another.
+    Column("avoid", String(255)),
+    # Copied from the request, which is long: enough to plan by.
+    Column("purpose", String(32)),
+    Column("max_tokens", Integer),
+    Column("deadline_at", DateTime(timezone=True)),
+)
+waiters = Table(
+    "waiters",
+    TABLES,
+    Column("message_id", String(255), primary_key=True),
+    Column("call", String(40), nullable=False, index=True),
+    Column("envelope", Text, nullable=False),
+)
+savings = Table(  # of its own, and not columns of the ledger: counted only when something was saved
+    "savings",
+    TABLES,
+    Column("call", String(40), primary_key=True),
+    Column("asked_again", Integer, nullable=False),
+    Column("joined", Integer, nullable=False),
+)
+MIGRATIONS = (
+    "ALTER TABLE generations ADD COLUMN lane VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN model VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN avoid VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN purpose VARCHAR(32)",
+    "ALTER TABLE generations ADD COLUMN max_tokens INTEGER",
+    "ALTER TABLE generations ADD COLUMN deadline_at TIMESTAMP WITH TIME ZONE",
+)
+"""One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""
