@@ -13,7 +13,8 @@ from services.planner.planning import Planning
 from services.planner.queries import Queries
 from services.planner.redrive import Redrive
 from services.planner.settings import Settings
-from services.planner.store import TABLES, Goals
+from services.planner.store import Goals
+from services.planner.tables import TABLES
 from services.planner.workbench import Workbench
 from shared.contracts.dead_letters import (
     DropDeadLetters,

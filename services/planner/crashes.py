@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, String, Table, Text, delete, insert, select
 
 from services.planner.handlers import Handlers
-from services.planner.store import TABLES, parked_envelopes
+from services.planner.tables import TABLES, parked_envelopes
 from shared.contracts.dead_letters import Crash
 from shared.contracts.supervision import ChildDied
 from shared.messaging.columns import UTCDateTime

@@ -50,7 +50,7 @@ class Handlers:
             deadline_at=progress.now + deadline,
             messages=1,
         )
-        await progress.goals.add(goal)
+        progress.goals.add(goal)
         goal = await progress.event(goal, "goal_accepted", goal=message.goal[:500], namespace=message.namespace)
         cancelled = await progress.goals.cancelled_early(goal_id)
         if cancelled is not None:
@@ -78,7 +78,7 @@ class Handlers:
             worker=message.worker,
             lease_until=progress.lease(),
         )
-        await progress.goals.save_step(step)
+        progress.goals.save_step(step)
         await progress.event(
             goal, "step_redelivered", step=step.id, worker=message.worker, attempt=step.attempts, fence=step.fence
         )
@@ -92,7 +92,7 @@ class Handlers:
         if step.worker is None:
             waited_s = (progress.now - (step.since or progress.now)).total_seconds()
             await progress.event(goal, "step_claimed", step=step.id, worker=message.worker, waited_s=round(waited_s, 3))
-        await progress.goals.save_step(replace(step, worker=message.worker, lease_until=progress.lease()))
+        progress.goals.save_step(replace(step, worker=message.worker, lease_until=progress.lease()))
 
     async def on_step_finished(self, message: StepFinished, unit: Unit) -> None:
         """Counts only with the lease's own fence token, and only once."""
@@ -110,7 +110,7 @@ class Handlers:
             step, state="failed" if failed else "done", result=result, usage=message.usage, reason=result.reason
         )
         step = replace(step, cut_short=message.cut_short)
-        await progress.goals.save_step(replace(step, worker=message.worker, lease_until=None))
+        progress.goals.save_step(replace(step, worker=message.worker, lease_until=None))
         if message.engine:
             reason = message.engine_reason if step.is_write else goal.engine_reason
             goal = replace(goal, engine=message.engine, engine_reason=reason)
@@ -146,7 +146,7 @@ class Handlers:
         """Ends the leases of a worker that is dead for certain: its redelivered steps need not wait for them."""
         progress = self.progress(unit)
         for step in await progress.goals.held_by(message.holder):
-            await progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
+            progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
 
     async def on_cancel_goal(self, message: CancelGoal, unit: Unit) -> Done | Refused:
         """A cancellation may overtake its goal (which waits in a retry queue, say): it is kept until that comes."""
@@ -172,7 +172,7 @@ class Handlers:
             if step.worker is None:
                 await progress.send(step.goal_id, step.run, step.id)
             else:
-                await progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
+                progress.goals.save_step(replace(step, worker=None, lease_until=self._lost(progress)))
         await progress.admit()
         await progress.dispatch()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from services.planner.store import parked, parked_envelopes
+from services.planner.tables import parked, parked_envelopes
 from shared.messaging.asyncio_engine import AsyncConnection
 
 ID_PREFIX = 8

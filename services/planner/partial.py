@@ -29,9 +29,9 @@ async def wrap_up(progress: "Progress", goal: Goal, reason: str) -> None:
     for step in steps:
         if step.state in OPEN_STATES and not step.is_write:
             stopped = replace(step, state="dropped", worker=None, lease_until=None, reason=f"stopped: {reason}")
-            await progress.goals.save_step(stopped)
+            progress.goals.save_step(stopped)
     epoch = 1 + max(step.epoch for step in steps)
-    await progress.goals.save_step(replace(write, state="ready", since=progress.now, epoch=epoch, result=None))
+    progress.goals.save_step(replace(write, state="ready", since=progress.now, epoch=epoch, result=None))
     goal = replace(goal, ending=reason, status="writing", deadline_at=progress.now + progress.settings.partial_grace)
     await progress.event(goal, "writing_started", partial=reason)
     stop = StepsStopped(goal_id=goal.goal_id, reason=reason, before_epoch=epoch)

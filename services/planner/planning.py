@@ -42,7 +42,7 @@ class Planning:
             await progress.end(goal, "failed", reason=f"no corpus {missing}; there is: {known} (`warren corpus add`)")
             return
         goal = replace(goal, corpora_open=True, watermark=message.watermark)
-        await progress.goals.save(goal)
+        progress.goals.save(goal)
         await progress.research(goal)
 
     async def on_generated(self, message: Generated, unit: Unit) -> None:

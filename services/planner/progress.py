@@ -52,6 +52,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self.goals = Goals(self.unit.connection)
+        self.unit.at_end(self.goals.flush)
 
     async def event(self, goal: Goal, event: str, /, **data: JsonValue) -> Goal:
         """Records and publishes the goal's next event; returns the goal with its counters raised, saved."""
@@ -66,8 +67,8 @@ class Progress:
             data=data,
         )
         goal = replace(goal, last_seq=told.seq, messages=goal.messages + 1)
-        await self.goals.add_event(told)
-        await self.goals.save(goal)
+        self.goals.add_event(told)
+        self.goals.save(goal)
         self.unit.publish(told, subject=goal.goal_id)
         return goal
 
@@ -96,7 +97,7 @@ class Progress:
         if corpora:
             self.ask(OpenCorpora(goal_id=goal.goal_id, corpora=corpora), goal)
         else:
-            await self.goals.save(replace(goal, corpora_open=True))
+            self.goals.save(replace(goal, corpora_open=True))
 
     async def make_plan(self, goal: Goal) -> None:
         """The goal's own steps, or a model's, or the deterministic ones; a goal that runs again has its plan."""
@@ -116,7 +117,7 @@ class Progress:
         if request is None:
             await self.planned_deterministically(goal)
             return
-        await self.goals.save(goal)
+        self.goals.save(goal)
         self.ask(request.model_copy(update={"fresh": goal.fresh}), goal, ordinal=goal.plan_attempts)
 
     async def planned_deterministically(self, goal: Goal) -> None:
@@ -138,7 +139,7 @@ class Progress:
         """Once there are an engine and a plan, and the corpora are open."""
         steps = await self.goals.steps(goal.goal_id, goal.run)
         if steps and goal.engine and goal.corpora_open and goal.status == "planning":
-            await self.goals.save(replace(goal, status="researching"))
+            self.goals.save(replace(goal, status="researching"))
             await self.advance(goal.goal_id)
 
     async def advance(self, goal_id: str) -> None:
@@ -164,7 +165,7 @@ class Progress:
             else:
                 goal = await self.event(replace(goal, status="writing"), "writing_started")
         for step in ready:
-            await self.goals.save_step(step)
+            self.goals.save_step(step)
         await self.dispatch()
 
     def over(self, goal: Goal, steps: Sequence[Step]) -> str | None:
@@ -201,7 +202,7 @@ class Progress:
         part = budget.part_of(goal, steps, step)
         step = replace(step, part_tokens=part.tokens, part_s=part.seconds)
         step = replace(step, lease_until=self.now + self.settings.lease + self.settings.lost_after)
-        await self.goals.save_step(step)
+        self.goals.save_step(step)
         command = run_step(goal, step, steps)
         identity = derived_id(goal_id, run, step_id, step.fence, command.name)
         out = self.unit.stamp.outgoing(
@@ -243,7 +244,7 @@ class Progress:
         """The goal's one end: steps that are open are dropped, running ones told to stop, whoever asked is answered."""
         for step in await self.goals.steps(goal.goal_id, goal.run):
             if step.state in OPEN_STATES:
-                await self.goals.save_step(replace(step, state="dropped", worker=None, lease_until=None))
+                self.goals.save_step(replace(step, state="dropped", worker=None, lease_until=None))
         goal = replace(goal, status=status, reason=reason, ended_at=self.now)
         name = {"done": "goal_completed", "failed": "goal_failed", "cancelled": "goal_cancelled"}[status]
         await self.event(goal, name, **({"reason": reason} if reason else {}))

@@ -1,4 +1,4 @@
-"""The planner's tables: goals, steps, events, parked messages. Rows in, dataclasses out; nothing is decided here."""
+"""Goals, steps and events in the planner's tables. Rows in, dataclasses out; nothing is decided here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,187 +6,145 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    Column,
-    ForeignKeyConstraint,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from services.planner.goal import Goal, Step
+from services.planner.tables import cancellations, events, goals, parked, parked_envelopes, steps
 from shared.contracts.goals import ENDED, GoalEvent
 from shared.messaging.asyncio_engine import AsyncConnection
-from shared.messaging.columns import UTCDateTime, is_worker
+from shared.messaging.columns import is_worker
+from shared.messaging.prepared import Prepared
 
-TABLES = MetaData()
 _GOAL, _STEP = TypeAdapter(Goal), TypeAdapter(Step)
-
-goals = Table(
-    "goals",
-    TABLES,
-    Column("goal_id", String(64), primary_key=True),
-    Column("status", String(16), nullable=False, index=True),
-    Column("namespace", String(64), nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False, index=True),
-    Column("deadline_at", UTCDateTime, nullable=False),
-    Column("ended_at", UTCDateTime, index=True),
-    Column("body", Text, nullable=False),
-)
-steps = Table(
-    "steps",
-    TABLES,
-    Column("goal_id", String(64), primary_key=True),
-    Column("run", Integer, primary_key=True),
-    Column("step", String(64), primary_key=True),
-    Column("position", Integer, nullable=False),
-    Column("state", String(16), nullable=False, index=True),
-    Column("agent", String(64), nullable=False),
-    Column("namespace", String(64), nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("since", UTCDateTime),
-    Column("worker", String(128), index=True),
-    Column("lease_until", UTCDateTime),
-    Column("body", Text, nullable=False),
-    ForeignKeyConstraint(["goal_id"], ["goals.goal_id"], ondelete="CASCADE"),
-)
-events = Table(
-    "events",
-    TABLES,
-    Column("goal_id", String(64), primary_key=True),
-    Column("seq", Integer, primary_key=True),
-    Column("body", Text, nullable=False),
-    ForeignKeyConstraint(["goal_id"], ["goals.goal_id"], ondelete="CASCADE"),
-)
-cancellations = Table(
-    "cancellations",
-    TABLES,
-    Column("goal_id", String(64), primary_key=True),
-    Column("at", UTCDateTime, nullable=False),
-    Column("reason", Text, nullable=False),
-)
-parked = Table(
-    "parked",
-    TABLES,
-    Column("id", String(64), primary_key=True),
-    Column("at", UTCDateTime, nullable=False, index=True),
-    Column("reason", Text, nullable=False),
-    Column("queue", String(255), nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("goal_id", String(64)),
-    Column("type", String(255)),
-    Column("headers", Text, nullable=False),
-    Column("trace", Text),
-    Column("body", LargeBinary, nullable=False),
-)
-parked_envelopes = Table(
-    "parked_envelopes",
-    TABLES,
-    Column("id", String(64), primary_key=True),
-    Column("envelope", Text, nullable=False),
-)
-"""How each parked message came: what it takes to send it again."""
-
-
-# Built once: putting such a statement together costs more than running it.
-_GET = select(goals.c.body).where(goals.c.goal_id == bindparam("key")).with_for_update()
-_SAVE = update(goals).where(goals.c.goal_id == bindparam("key"))
-_STEPS = (
+_ACTIVE_STATES = ("planning", "researching", "writing")
+_GET = Prepared(select(goals.c.body).where(goals.c.goal_id == bindparam("key")).with_for_update())
+_ADD = Prepared(insert(goals))
+_SAVE = Prepared(update(goals).where(goals.c.goal_id == bindparam("key")))
+_STEPS = Prepared(
     select(steps.c.body)
     .where(steps.c.goal_id == bindparam("key"), steps.c.run == bindparam("key_run"))
     .order_by(steps.c.position)
 )
-_SAVE_STEP = update(steps).where(
-    steps.c.goal_id == bindparam("key"), steps.c.run == bindparam("key_run"), steps.c.step == bindparam("key_step")
+_ADD_STEP = Prepared(insert(steps))
+_SAVE_STEP = Prepared(
+    update(steps).where(
+        steps.c.goal_id == bindparam("key"), steps.c.run == bindparam("key_run"), steps.c.step == bindparam("key_step")
+    )
 )
-_READY = select(*(steps.c[n] for n in ("goal_id", "run", "step", "agent", "namespace", "priority", "since"))).where(
-    steps.c.state == "ready"
+_READY = Prepared(
+    select(*(steps.c[n] for n in ("goal_id", "run", "step", "agent", "namespace", "priority", "since"))).where(
+        steps.c.state == "ready"
+    )
 )
-_RUNNING = select(steps.c.agent, steps.c.namespace).where(steps.c.state == "running")
-_ADD_EVENT = insert(events)
-_ACTIVE = select(func.count()).select_from(goals).where(goals.c.status.in_(("planning", "researching", "writing")))
+_RUNNING = Prepared(select(steps.c.agent, steps.c.namespace).where(steps.c.state == "running"))
+_ADD_EVENT = Prepared(insert(events))
+_ACTIVE = Prepared(
+    select(func.count()).select_from(goals).where(or_(*(goals.c.status == state for state in _ACTIVE_STATES)))
+)
+_ACCEPTED = Prepared(
+    select(goals.c.goal_id, goals.c.namespace, goals.c.priority, goals.c.created_at)
+    .where(goals.c.status == "accepted")
+    .order_by(goals.c.created_at)
+    .limit(bindparam("most"))
+)
+_CANCELLED_EARLY = Prepared(select(cancellations.c.reason).where(cancellations.c.goal_id == bindparam("key")))
 
 
 @dataclass(frozen=True)
 class Goals:
-    """Goals, steps and events within one transaction. What was read or written in it is not read again."""
+    """Goals, steps and events within one transaction. What was read or changed in it is not read again; what changes
+    is saved by `flush`, once for all changes: before a question about many goals, and at the end."""
 
     connection: AsyncConnection
     _goals: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
     _steps: dict[tuple[str, int], list[Step]] = field(default_factory=dict, init=False, compare=False)
+    _new: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
+    _changed: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
+    _changed_steps: dict[tuple[str, int, str], Step] = field(default_factory=dict, init=False, compare=False)
+    _events: list[GoalEvent] = field(default_factory=list, init=False, compare=False)
 
-    async def add(self, goal: Goal) -> None:
-        await self.connection.execute(insert(goals).values(_goal_row(goal)))
-        self._goals[goal.goal_id] = goal
+    async def flush(self) -> None:
+        """Saves what has changed. Nothing to do: costs nothing."""
+        if self._new:
+            await _ADD.run(self.connection, [_goal_row(goal) for goal in self._new.values()])
+        if self._changed:
+            rows = [{"key": goal.goal_id, **_goal_row(goal)} for goal in self._changed.values()]
+            await _SAVE.run(self.connection, rows)
+        if self._changed_steps:
+            await _SAVE_STEP.run(self.connection, [_step_change(step) for step in self._changed_steps.values()])
+        if self._events:
+            rows = [{"goal_id": e.goal_id, "seq": e.seq, "body": e.model_dump_json()} for e in self._events]
+            await _ADD_EVENT.run(self.connection, rows)
+        for saved in (self._new, self._changed, self._changed_steps, self._events):
+            saved.clear()
+
+    def add(self, goal: Goal) -> None:
+        self._goals[goal.goal_id] = self._new[goal.goal_id] = goal
 
     async def get(self, goal_id: str) -> Goal | None:
         """Locked until the end of the transaction, where the database can."""
         if goal_id not in self._goals:
-            body = (await self.connection.execute(_GET, {"key": goal_id})).scalar_one_or_none()
-            if body is None:
+            row = (await _GET.run(self.connection, {"key": goal_id})).one()
+            if row is None:
                 return None
-            self._goals[goal_id] = _GOAL.validate_json(body)
+            self._goals[goal_id] = _GOAL.validate_json(row.body)
         return self._goals[goal_id]
 
-    async def save(self, goal: Goal) -> None:
-        await self.connection.execute(_SAVE, {"key": goal.goal_id, **_goal_row(goal)})
-        self._goals[goal.goal_id] = goal
+    def save(self, goal: Goal) -> None:
+        unsaved = self._new if goal.goal_id in self._new else self._changed
+        self._goals[goal.goal_id] = unsaved[goal.goal_id] = goal
 
     async def steps(self, goal_id: str, run: int) -> list[Step]:
         found = self._steps.get((goal_id, run))
         if found is None:
-            rows = await self.connection.execute(_STEPS, {"key": goal_id, "key_run": run})
-            found = self._steps[goal_id, run] = [_STEP.validate_json(body) for body in rows.scalars()]
+            rows = await _STEPS.run(self.connection, {"key": goal_id, "key_run": run})
+            found = self._steps[goal_id, run] = [_STEP.validate_json(body) for body in rows.values()]
         return list(found)
 
     async def add_steps(self, goal: Goal, plan: Sequence[Step]) -> None:
-        await self.connection.execute(insert(steps), [_step_row(goal, step) for step in plan])
-        self._steps.pop((plan[0].goal_id, plan[0].run), None)
+        """All steps of a run, in the order of their positions."""
+        await self.flush()  # the goal's own row first
+        await _ADD_STEP.run(self.connection, [_step_row(goal, step) for step in plan])
+        self._steps[plan[0].goal_id, plan[0].run] = list(plan)
 
-    async def save_step(self, step: Step) -> None:
-        key = {"key": step.goal_id, "key_run": step.run, "key_step": step.id}
-        await self.connection.execute(_SAVE_STEP, {**key, **_step_values(step)})
+    def save_step(self, step: Step) -> None:
+        self._changed_steps[step.goal_id, step.run, step.id] = step
         known = self._steps.get((step.goal_id, step.run), [])
         known[:] = [step if one.id == step.id else one for one in known]
 
     async def ready(self) -> list[Any]:
         """Ready steps of all goals: goal_id, run, step, agent, namespace, priority, since."""
-        return list(await self.connection.execute(_READY))
+        await self.flush()
+        return (await _READY.run(self.connection)).rows
 
     async def running(self) -> list[Any]:
         """Running steps of all goals: agent, namespace."""
-        return list(await self.connection.execute(_RUNNING))
+        await self.flush()
+        return (await _RUNNING.run(self.connection)).rows
 
     async def held_by(self, worker: str) -> list[Step]:
         """Running steps whose lease this worker holds, or one whose name begins with `<worker>-`."""
+        await self.flush()
         query = select(steps.c.body).where(is_worker(steps.c.worker, worker), steps.c.state == "running")
         return [_STEP.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
 
     async def lapsed(self, before: datetime) -> list[Step]:
         """Running steps whose lease ended before this time."""
+        await self.flush()
         query = select(steps.c.body).where(steps.c.state == "running", steps.c.lease_until < before)
         return [_STEP.validate_json(body) for body in (await self.connection.execute(query)).scalars()]
 
     async def active(self) -> int:
-        return int((await self.connection.execute(_ACTIVE)).scalar_one())
+        await self.flush()
+        return int((await _ACTIVE.run(self.connection)).values()[0])
 
     async def accepted(self, limit: int = 1000) -> list[Any]:
         """Goals that wait for admission: goal_id, namespace, priority, created_at."""
-        columns = (goals.c.goal_id, goals.c.namespace, goals.c.priority, goals.c.created_at)
-        query = select(*columns).where(goals.c.status == "accepted").order_by(goals.c.created_at).limit(limit)
-        return list(await self.connection.execute(query))
+        await self.flush()
+        return (await _ACCEPTED.run(self.connection, {"most": limit})).rows
 
     async def overdue(self, now: datetime) -> list[str]:
+        await self.flush()
         query = select(goals.c.goal_id).where(goals.c.status.not_in(ENDED), goals.c.deadline_at <= now)
         return list((await self.connection.execute(query)).scalars())
 
@@ -206,9 +164,8 @@ class Goals:
             found = (await self.connection.execute(begins)).scalars().all()
         return [_GOAL.validate_json(body) for body in found]
 
-    async def add_event(self, event: GoalEvent) -> None:
-        row = {"goal_id": event.goal_id, "seq": event.seq, "body": event.model_dump_json()}
-        await self.connection.execute(_ADD_EVENT, row)
+    def add_event(self, event: GoalEvent) -> None:
+        self._events.append(event)
 
     async def events_after(self, goal_id: str, after: int, limit: int) -> list[GoalEvent]:
         query = select(events.c.body).where(events.c.goal_id == goal_id, events.c.seq > after)
@@ -222,8 +179,8 @@ class Goals:
 
     async def cancelled_early(self, goal_id: str) -> str | None:
         """Why this goal was cancelled before it came, if it was."""
-        query = select(cancellations.c.reason).where(cancellations.c.goal_id == goal_id)
-        return (await self.connection.execute(query)).scalar_one_or_none()
+        row = (await _CANCELLED_EARLY.run(self.connection, {"key": goal_id})).one()
+        return row.reason if row else None
 
     async def purge(self, before: datetime) -> int:
         """Forgets goals that ended before this time, with their steps and events."""
@@ -259,6 +216,10 @@ def _step_row(goal: Goal, step: Step) -> dict[str, Any]:
         "priority": goal.submitted.priority,
         **_step_values(step),
     }
+
+
+def _step_change(step: Step) -> dict[str, Any]:
+    return {"key": step.goal_id, "key_run": step.run, "key_step": step.id, **_step_values(step)}
 
 
 def _step_values(step: Step) -> dict[str, Any]:

@@ -6,7 +6,6 @@ owner). Many deliveries share one commit under load; an idle service commits at 
 
 import asyncio
 import contextlib
-import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import MetaData
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from shared.contracts.message import Message
 from shared.crashpoints import reached
-from shared.errors import ConfigurationError, WarrenError
+from shared.errors import WarrenError
 from shared.messaging import outbox
 from shared.messaging.asyncio_engine import AsyncConnection, AsyncEngine
 from shared.messaging.engine import away, is_outage, make_engine, refusal
@@ -28,7 +27,8 @@ from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id
 from shared.messaging.outbox import Relay, Stored, Tables
 from shared.messaging.publish import Stamp, reply_to_request
-from shared.messaging.sqlite import off_the_loop
+from shared.messaging.schema import Schema, lock_sqlite
+from shared.messaging.sqlite import Writer, off_the_loop, open_writer, savepoint
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -45,6 +45,7 @@ class Unit:
     stamp: Stamp
     outgoing: list[Outgoing] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
+    unsaved: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def publish(
         self, message: Message, *, subject: str | None = None, key: str | None = None, to: Envelope | None = None
@@ -63,6 +64,10 @@ class Unit:
     def publish_as(self, out: Outgoing) -> None:
         """A message whose id and address the caller has chosen."""
         self.outgoing.append(out)
+
+    def at_end(self, save: Callable[[], Awaitable[None]]) -> None:
+        """Called when the work is done, still within the transaction: what was changed in memory is saved once."""
+        self.unsaved.append(save)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Called once the transaction is durable; never if it is not. Must not raise."""
@@ -92,12 +97,12 @@ class Database:
 
     def __init__(self, url: str, tables: MetaData, *, stamp: Stamp, migrations: Sequence[str] = ()) -> None:
         """`migrations`: SQL statements, one per version after the first; only ever appended to."""
-        self.url, self.metadata, self.stamp, self.migrations = make_url(url), tables, stamp, migrations
+        self.url, self.stamp = make_url(url), stamp
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.messaging = Tables.on(tables)
-        column = Column("version", Integer, primary_key=True)
-        self._schema = Table("schema_version", tables, column, extend_existing=True)
+        self._schema = Schema(stamp.service, tables, migrations)
         self._write = asyncio.Lock()
+        self._writer: Writer | None = None
         self._jobs: list[_Job] = []
         self._wake = asyncio.Event()
         self._lock_file: Any = None
@@ -107,49 +112,17 @@ class Database:
     async def open(self, publish: Callable[[Outgoing], Awaitable[None]]) -> None:
         """Creates what is missing. Raises ConfigurationError when another replica holds the SQLite file."""
         if self.is_sqlite:
-            self._lock_sqlite()
+            self._lock_file = lock_sqlite(Path(self.url.database or ""), owner=self.stamp.service)
         self.engine = make_engine(self.url, schema=self.stamp.service)
         try:
             async with self.engine.begin() as connection:
-                await self._migrate(connection)
+                await self._schema.bring_up_to_date(connection)
         except BaseException:
             await self.close()
             raise
         # SQLite has no other replica whose fresh rows it could take for left behind.
         first_age = timedelta(0) if self.is_sqlite else outbox.ORPHAN_AGE
         self.relay = Relay(publish, self._load_orphans, self._forget, first_age=first_age)
-
-    def _lock_sqlite(self) -> None:
-        path = Path(self.url.database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = open(f"{path}.lock", "w")  # noqa: SIM115  # held as long as the process lives
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock_file.close()
-            raise ConfigurationError(
-                f"another {self.stamp.service} already works on {path}: SQLite serves one replica only",
-                field="WARREN_DATABASE_URL",
-                hint="scale on PostgreSQL: WARREN_DATABASE_URL=postgresql+asyncpg://... (compose does)",
-            ) from None
-
-    async def _migrate(self, connection: AsyncConnection) -> None:
-        if not self.is_sqlite:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(7263541)"))
-            await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.stamp.service}"'))
-        await connection.run_sync(self.metadata.create_all)
-        found = (await connection.execute(select(self._schema.c.version))).scalars().all()
-        newest = 1 + len(self.migrations)
-        if found and max(found) > newest:
-            raise ConfigurationError(
-                f"the database was written by a newer Warren (schema {max(found)}, this one knows {newest})",
-                hint="update Warren, or name another database",
-            )
-        # New tables have all columns; one that was there before is brought up to date, step by step.
-        for version in range(max(found) + 1 if found else newest, newest + 1):
-            if found:
-                await connection.execute(text(self.migrations[version - 2]))
-            await connection.execute(insert(self._schema).values(version=version))
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -164,13 +137,13 @@ class Database:
         `long`: its statements may take more than a few milliseconds (they delete thousands of rows, say).
         """
         cause = envelope or Envelope(message_id=derived_id("unit", self.stamp.instance, id(self), _tick()))
-        async with self._write_lock():
-            async with self.engine.begin() as connection:
-                unit = Unit(connection, cause, self.stamp)
-                async with off_the_loop(connection) if long and self.is_sqlite else contextlib.nullcontext():
-                    yield unit
-                stored = await self._store(connection, unit.outgoing)
-            self._committed([(unit, stored)])
+        async with self._transaction() as connection:
+            unit = Unit(connection, cause, self.stamp)
+            async with off_the_loop(connection) if long and self.is_sqlite else contextlib.nullcontext():
+                yield unit
+                await self._save(unit)
+            stored = await self._store(connection, unit.outgoing)
+        self._committed([(unit, stored)])
 
     async def apply(self, work: Work, envelope: Envelope, *, once: bool = True) -> None:
         """Runs `work` in a transaction, together with others that wait. Returns once it is committed.
@@ -195,7 +168,7 @@ class Database:
     async def _commit(self, batch: list[_Job]) -> None:
         sent = self.relay.take_sent()
         try:
-            async with self._write_lock(), self.engine.begin() as connection:
+            async with self._transaction() as connection:
                 for job in batch:
                     await self._run_job(connection, job, alone=len(batch) == 1)
                 await outbox.forget_rows(connection, self.messaging, sent)
@@ -223,10 +196,11 @@ class Database:
     async def _run_job(self, connection: AsyncConnection, job: _Job, *, alone: bool) -> None:
         """What fails is undone alone: by its savepoint, or where there is no other job by its transaction (_Undone)."""
         try:
-            async with contextlib.nullcontext() if alone else connection.begin_nested():
+            async with contextlib.nullcontext() if alone else savepoint(connection):
                 job.unit = unit = Unit(connection, job.envelope, self.stamp)
                 if not (job.once and await self._answered_before(unit)):
                     reply = await job.work(unit)
+                    await self._save(unit)
                     answer = reply_to_request(reply, job.envelope) if reply else None
                     unit.outgoing.extend([answer] if answer else [])
                     if job.once:
@@ -238,6 +212,10 @@ class Database:
             job.error = error
             if alone:
                 raise _Undone from error
+
+    async def _save(self, unit: Unit) -> None:
+        for save in unit.unsaved:
+            await save()
 
     async def _answered_before(self, unit: Unit) -> bool:
         known, reply = await outbox.seen(unit.connection, self.messaging, unit.envelope.message_id)
@@ -255,20 +233,28 @@ class Database:
                 callback()
 
     @contextlib.asynccontextmanager
-    async def _write_lock(self) -> AsyncIterator[None]:
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         """SQLite has one writer: wait here, where waiting is fair, rather than in its busy loop."""
         if not self.is_sqlite:
-            yield
+            async with self.engine.begin() as connection:
+                yield connection
             return
         async with self._write:
-            yield
+            writer, self._writer = self._writer or await open_writer(self.engine), None
+            try:
+                async with writer.transaction():
+                    yield writer.connection
+            except (Exception, asyncio.CancelledError):
+                await asyncio.shield(asyncio.ensure_future(writer.close()))
+                raise
+            self._writer = writer
 
     async def _load_orphans(self, before: datetime) -> list[Stored]:
         async with self.read() as connection:
             return await outbox.load_rows(connection, self.messaging, before)
 
     async def _forget(self, ids: list[int]) -> None:
-        async with self._write_lock(), self.engine.begin() as connection:
+        async with self._transaction() as connection:
             await outbox.forget_rows(connection, self.messaging, ids)
 
     async def purge(self) -> None:
@@ -277,6 +263,8 @@ class Database:
             await outbox.purge_inbox(unit.connection, self.messaging, datetime.now(UTC))
 
     async def close(self) -> None:
+        if self._writer:
+            await self._writer.close()
         await self.engine.dispose()
         if self._lock_file:
             self._lock_file.close()

@@ -21,7 +21,8 @@ from shared.errors import Rejected, Retryable
 from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import UTCDateTime
 from shared.messaging.envelope import Outgoing
-from shared.messaging.topology import COMMANDS
+from shared.messaging.prepared import Prepared
+from shared.messaging.topology import COMMANDS, EVENTS
 
 log = structlog.get_logger()
 ORPHAN_AGE = timedelta(seconds=5)
@@ -60,34 +61,27 @@ class Tables:
         )
         return cls(inbox, outbox)
 
-    # Built once: putting such a statement together costs more than running it.
-
     @cached_property
-    def seen(self) -> Any:
+    def seen(self) -> Prepared:
         columns = (self.inbox.c.reply, self.inbox.c.reply_body)
-        return select(*columns).where(self.inbox.c.message_id == bindparam("key"))
+        return Prepared(select(*columns).where(self.inbox.c.message_id == bindparam("key")))
 
     @cached_property
-    def remember(self) -> Any:
-        return insert(self.inbox)
+    def remember(self) -> Prepared:
+        return Prepared(insert(self.inbox))
 
     @cached_property
-    def store(self) -> Any:
-        return insert(self.outbox).returning(self.outbox.c.id, sort_by_parameter_order=True)
+    def store(self) -> Prepared:
+        return Prepared(insert(self.outbox).returning(self.outbox.c.id, sort_by_parameter_order=True))
 
     @cached_property
-    def store_at_once(self) -> Any:
-        """One statement for all rows, which SQLite numbers in the order in which they stand."""
-        return insert(self.outbox).returning(self.outbox.c.id)
-
-    @cached_property
-    def oldest(self) -> Any:
+    def oldest(self) -> Prepared:
         before = self.outbox.c.at <= bindparam("before")
-        return select(self.outbox).where(before).order_by(self.outbox.c.id).limit(bindparam("most"))
+        return Prepared(select(self.outbox).where(before).order_by(self.outbox.c.id).limit(bindparam("most")))
 
     @cached_property
-    def forget(self) -> Any:
-        return delete(self.outbox).where(self.outbox.c.id.in_(bindparam("ids", expanding=True)))
+    def forget(self) -> Prepared:
+        return Prepared(delete(self.outbox).where(self.outbox.c.id == bindparam("sent")))
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,7 @@ class Stored:
 
 async def seen(connection: AsyncConnection, tables: Tables, message_id: str) -> tuple[bool, Outgoing | None]:
     """Was this message handled before, and what was replied to it?"""
-    row = (await connection.execute(tables.seen, {"key": message_id})).first()
+    row = (await tables.seen.run(connection, {"key": message_id})).one()
     if row is None:
         return False, None
     return True, Outgoing.from_json(row.reply, row.reply_body) if row.reply else None
@@ -111,7 +105,7 @@ async def remember(connection: AsyncConnection, tables: Tables, message_id: str,
     row = {"message_id": message_id, "at": datetime.now(UTC), "reply": None, "reply_body": None}
     if reply:
         row |= {"reply": reply.to_json(), "reply_body": reply.body}
-    await connection.execute(tables.remember, row)
+    await tables.remember.run(connection, row)
 
 
 async def store(connection: AsyncConnection, tables: Tables, messages: Sequence[Outgoing]) -> list[Stored]:
@@ -120,10 +114,7 @@ async def store(connection: AsyncConnection, tables: Tables, messages: Sequence[
         return []
     now = datetime.now(UTC)
     rows = [{"at": now, "message": message.to_json(), "body": message.body} for message in messages]
-    if connection.dialect.name == "sqlite":  # in its one writer's transaction nobody else takes a number between
-        ids = sorted((await connection.execute(tables.store_at_once, rows)).scalars())
-    else:
-        ids = list((await connection.execute(tables.store, rows)).scalars())
+    ids = (await tables.store.run(connection, rows)).values()
     return [Stored(row, message) for row, message in zip(ids, messages, strict=True)]
 
 
@@ -221,7 +212,9 @@ class Relay:
         for stored in batch:
             exchange, about = stored.message.exchange, stored.message.goal_id
             groups.setdefault((exchange == COMMANDS, about or ("" if exchange else str(stored.id))), []).append(stored)
-        unsent = [row for rows in await asyncio.gather(*map(self._send_group, groups.values())) for row in rows]
+        # Work waits for commands and replies, so they leave first.
+        in_turn = sorted(groups.values(), key=lambda rows: rows[0].message.exchange == EVENTS)
+        unsent = [row for rows in await asyncio.gather(*map(self._send_group, in_turn)) for row in rows]
         self._pending[:0] = unsent
 
     async def _send_group(self, rows: list[Stored]) -> list[Stored]:
@@ -241,13 +234,13 @@ class Relay:
 
 async def load_rows(connection: AsyncConnection, tables: Tables, before: datetime, limit: int = 500) -> list[Stored]:
     """The oldest rows stored before this time."""
-    rows = await connection.execute(tables.oldest, {"before": before, "most": limit})
-    return [Stored(row.id, Outgoing.from_json(row.message, row.body)) for row in rows]
+    found = await tables.oldest.run(connection, {"before": before, "most": limit})
+    return [Stored(row.id, Outgoing.from_json(row.message, row.body)) for row in found.rows]
 
 
 async def forget_rows(connection: AsyncConnection, tables: Tables, ids: Sequence[int]) -> None:
     if ids:
-        await connection.execute(tables.forget, {"ids": list(ids)})
+        await tables.forget.run(connection, [{"sent": row} for row in ids])
 
 
 async def purge_inbox(connection: AsyncConnection, tables: Tables, now: datetime) -> Any:

@@ -12,9 +12,10 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from shared.messaging.asyncio_engine import AsyncConnection
+from shared.messaging.asyncio_engine import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
 BUSY_S = 5.0
@@ -126,6 +127,61 @@ class Cursor:
 
     async def close(self) -> None:
         await self._connection.run(self._cursor.close)
+
+
+def driver_of(connection: AsyncConnection) -> Connection | None:
+    """The driver's connection, where it is one of ours and in a transaction; statements may go straight to it."""
+    inner = getattr(connection, "sync_connection", None)
+    if inner is None or not inner.in_transaction():
+        return None
+    driver = inner.connection.driver_connection
+    return driver if isinstance(driver, Connection) else None
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A connection that is kept for one transaction after the other. SQLAlchemy takes them all for one, which never
+    ends: to begin one, to commit it and to give the connection back cost it more than a small transaction's work."""
+
+    connection: AsyncConnection
+    driver: Connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Committed at its end. After an error, `close`: what was not committed goes with the connection."""
+        await self.driver.run(self.driver.opened.execute, "BEGIN")
+        yield
+        await self.driver.commit()
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+
+async def open_writer(engine: AsyncEngine) -> Writer:
+    connection = await engine.connect()
+    await connection.begin()
+    driver = driver_of(connection)
+    assert driver is not None  # the engine is ours (`engine.make_engine`)
+    await driver.run(driver.opened.execute, "COMMIT")  # SQLAlchemy has begun one; nobody has told it of this
+    return Writer(connection, driver)
+
+
+@contextlib.asynccontextmanager
+async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
+    """What is done within is undone when it raises; what was done before in the transaction stays."""
+    driver = driver_of(connection)
+    if driver is None:
+        async with connection.begin_nested():
+            yield
+        return
+    await driver.run(driver.opened.execute, "SAVEPOINT one_of_many")
+    try:
+        yield
+    except BaseException:
+        await driver.run(driver.opened.execute, "ROLLBACK TO one_of_many")
+        raise
+    finally:
+        await driver.run(driver.opened.execute, "RELEASE one_of_many")
 
 
 def _patiently(work: Callable[..., T], arguments: Sequence[Any]) -> T:

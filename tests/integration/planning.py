@@ -14,7 +14,7 @@ from sqlalchemy import MetaData
 from services.planner.handlers import Handlers
 from services.planner.planning import Planning
 from services.planner.settings import Settings
-from services.planner.store import TABLES
+from services.planner.tables import TABLES
 from shared.contracts.evidence import Finding
 from shared.contracts.generation import EngineDescribed
 from shared.contracts.goals import SubmitGoal

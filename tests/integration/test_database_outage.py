@@ -18,7 +18,7 @@ from shared.messaging.publish import Stamp
 class Away:
     """An engine whose database cannot be reached."""
 
-    def begin(self) -> Any:
+    def connect(self) -> Any:
         raise ConnectionRefusedError("nobody listens on 5432")
 
 

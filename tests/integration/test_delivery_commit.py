@@ -1,13 +1,11 @@
-"""Many messages, few commits: counted from outside, at the database's own event."""
+"""Many messages, few commits: counted from outside, at what the database says that it runs."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from tests.integration.scratch import KEY, Scratch, scratch_on
 from tests.integration.wire import Wire, soon, text_of, wire_to
@@ -25,37 +23,41 @@ async def scratch(amqp_url: str, wire: Wire, tmp_path: Path) -> AsyncIterator[Sc
         yield scratch
 
 
-def effects_by_commit(scratch: Scratch) -> list[int]:
+async def statements_of(scratch: Scratch, hear: Callable[[str], None]) -> None:
+    """Whatever SQLite itself says that its writer runs, from now on."""
+    async with scratch.service.database.unit():
+        pass  # now there is a writer
+    writer = scratch.service.database._writer
+    assert writer is not None
+    writer.driver.opened.set_trace_callback(hear)
+
+
+async def effects_by_commit(scratch: Scratch) -> list[int]:
     """Grows by the number of effects in it with every commit."""
     sizes, now = [], 0
-    engine = scratch.service.database.engine.sync_engine
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def count(*call: Any) -> None:
+    def hear(statement: str) -> None:
         nonlocal now
-        now += call[2].startswith("INSERT INTO effects")
+        now += statement.startswith("INSERT INTO effects")
+        if statement == "COMMIT":
+            sizes.append(now)
+            now = 0
 
-    @event.listens_for(engine, "commit")
-    def note(_: Any) -> None:
-        nonlocal now
-        sizes.append(now)
-        now = 0
-
+    await statements_of(scratch, hear)
     return sizes
 
 
-def commits_of(scratch: Scratch) -> list[int]:
+async def commits_of(scratch: Scratch) -> list[str]:
     """Grows by one with every commit."""
-    commits: list[int] = []
-    engine = scratch.service.database.engine.sync_engine
-    event.listen(engine, "commit", lambda _: commits.append(len(commits)))
+    commits: list[str] = []
+    await statements_of(scratch, lambda statement: commits.append(statement) if statement == "COMMIT" else None)
     return commits
 
 
 async def test_500_commands_at_once_share_commits_keep_their_order_and_are_all_answered(
     wire: Wire, scratch: Scratch
 ) -> None:
-    sizes = effects_by_commit(scratch)
+    sizes = await effects_by_commit(scratch)
     orders = [(sender, number) for number in range(100) for sender in "abcde"]
     async with scratch.service.database.unit(), asyncio.TaskGroup() as group:  # as a long commit: the others wait
         for sender, number in orders:
@@ -72,7 +74,7 @@ async def test_500_commands_at_once_share_commits_keep_their_order_and_are_all_a
 
 async def test_an_idle_service_commits_at_once(wire: Wire, scratch: Scratch) -> None:
     """No waiting for others to come: a command, its commit and its reply are one short way."""
-    commits = commits_of(scratch)
+    commits = await commits_of(scratch)
     loop = asyncio.get_running_loop()
     took = []
     for number in range(5):

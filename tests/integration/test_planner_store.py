@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.planner.goal import Goal
-from services.planner.store import TABLES, Goals
+from services.planner.store import Goals
+from services.planner.tables import TABLES
 from shared.contracts.goals import SubmitGoal
 from shared.messaging.database import Database
 from shared.messaging.envelope import Outgoing
@@ -25,8 +26,9 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/planner.db", TABLES, stamp=Stamp("planner", "planner-1"))
     await database.open(_nowhere)
     async with database.unit() as unit:
+        unit.at_end((goals := Goals(unit.connection)).flush)
         for name in ("ab", "ab1", "ab2", "b_c"):
-            await Goals(unit.connection).add(
+            goals.add(
                 Goal(
                     goal_id=name,
                     submitted=SubmitGoal(goal="What is a lease?"),

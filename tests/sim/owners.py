@@ -6,7 +6,7 @@ from sqlalchemy import MetaData
 
 import services.inference.tables
 import services.memory.tables
-import services.planner.store
+import services.planner.tables
 from shared.messaging.database import Database
 from shared.messaging.publish import Stamp
 from tests.sim.library import fill
@@ -17,7 +17,7 @@ from tests.sim.store import Store
 def stores() -> dict[str, Store]:
     """By owner. Memory has its corpus."""
     found = {}
-    tables = {"planner": services.planner.store.TABLES, "inference": services.inference.tables.TABLES}
+    tables = {"planner": services.planner.tables.TABLES, "inference": services.inference.tables.TABLES}
     for name, metadata in {**tables, "memory": memory_tables()}.items():
         Database("sqlite+aiosqlite://", metadata, stamp=Stamp(name, name))  # adds the tables of messaging
         found[name] = Store(metadata)

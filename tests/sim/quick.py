@@ -21,6 +21,7 @@ _NONE: Values = {}
 
 class QuickResult(IteratorResult[Any]):
     rowcount: int
+    returns_rows: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _result(plan: Plan, rows: list[Row], rowcount: int) -> QuickResult:
     if plan.read and rows:
         rows = [_read(row, plan.read) for row in rows]
     result = QuickResult(plan.shape or _NOTHING, iter(rows))
-    result.rowcount = rowcount
+    result.rowcount, result.returns_rows = rowcount, plan.shape is not None
     return result
 
 

@@ -8,7 +8,8 @@ import asyncio
 import functools
 import sqlite3
 from collections import deque, namedtuple
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from sqlalchemy import MetaData, create_engine
@@ -167,6 +168,27 @@ class Transaction(Reading):
             self._let_go()
         if kind is None:
             await point("after_commit")
+
+
+class SimWriter:
+    """What the product takes for a Writer: here each transaction has a connection of its own."""
+
+    connection: "SimConnection"
+
+    def __init__(self, engine: SimEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def on(cls, engine: SimEngine) -> "SimWriter":
+        return cls(engine)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        async with self._engine.begin() as self.connection:
+            yield
+
+    async def close(self) -> None:
+        pass
 
 
 class SimConnection:

@@ -12,13 +12,13 @@ from sqlalchemy import MetaData
 
 import shared.messaging.database
 import tests.contract_suite.replica
-from shared.messaging.database import Database
+from shared.messaging.schema import Schema
 from tests.contract_suite import unit_of_work
 from tests.contract_suite.replica import Owner, Replica
 from tests.sim.clock import SimDatetime, log_to, virtual
 from tests.sim.loop import SimLoop
 from tests.sim.mesh import MANY
-from tests.sim.store import SimEngine, Store
+from tests.sim.store import SimEngine, SimWriter, Store
 
 Contract = Callable[..., Awaitable[None]]
 CONTRACTS = [value for name, value in vars(unit_of_work).items() if name.startswith("test_")]
@@ -47,8 +47,9 @@ def run_once(contract: Contract, seed: int) -> None:
 
     replaced = [
         (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(store)),
-        (Database, "_lock_sqlite", lambda _: None),
-        (Database, "_migrate", _create),
+        (shared.messaging.database, "lock_sqlite", lambda path, owner: None),
+        (shared.messaging.database, "open_writer", SimWriter.on),
+        (Schema, "bring_up_to_date", _create),
         (tests.contract_suite.replica, "datetime", SimDatetime),
     ]
     log_to(None)
@@ -67,8 +68,8 @@ def run_once(contract: Contract, seed: int) -> None:
         store.close()
 
 
-async def _create(self: Database, connection: Any) -> None:
-    await connection.run_sync(self.metadata.create_all)
+async def _create(self: Schema, connection: Any) -> None:
+    await connection.run_sync(self.tables.create_all)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__.removeprefix("test_"))

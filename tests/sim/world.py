@@ -17,10 +17,10 @@ import shared.runtime.service
 from shared.contracts.goals import CancelGoal, GoalEnded
 from shared.contracts.supervision import ChildDied
 from shared.messaging.consume import Consumer
-from shared.messaging.database import Database
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import goal_id_for
 from shared.messaging.publish import Stamp
+from shared.messaging.schema import Schema
 from tests.sim.broker import HEARTBEAT_S, USER, Broker, Queue
 from tests.sim.clock import SimDatetime, log_to, virtual
 from tests.sim.link import SimLink
@@ -29,7 +29,7 @@ from tests.sim.mesh import build, index
 from tests.sim.model import Model
 from tests.sim.owners import memory_tables, paid_calls, stores
 from tests.sim.schedule import Crash, Schedule, Trouble
-from tests.sim.store import SimEngine
+from tests.sim.store import SimEngine, SimWriter
 
 LIMIT_S, CALM_S = 1000.0, 300.0
 """Virtual seconds until goals that have not ended are stuck, and until all must be quiet after the last has ended."""
@@ -80,8 +80,9 @@ class World:
         self.loop.on_point, self.loop.thread_s = self._on_point, self._thread_s
         replaced = [
             (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(stores()[schema])),
-            (Database, "_lock_sqlite", lambda _: None),
-            (Database, "_migrate", _no_migration),
+            (shared.messaging.database, "lock_sqlite", lambda path, owner: None),
+            (shared.messaging.database, "open_writer", SimWriter.on),
+            (Schema, "bring_up_to_date", _no_migration),
             (shared.runtime.service, "Link", self._link),
             (Consumer, "_handle", self._may_kill(Consumer._handle)),
             (services.inference.calls, "LOOK_S", 5.0),  # ours are few: what is looked for often takes most of the time
