@@ -52,7 +52,10 @@ class OpenAIHost:
             silence = self.first_token.total_seconds() + 5
             timeout = httpx2.Timeout(silence, connect=PROBE_S)
             # A server of one's own is asked directly: loopback must not leave the machine by a proxy.
-            transport = httpx2.AsyncClient(timeout=timeout, trust_env=self.url.startswith("https:"))
+            far = self.url.startswith("https:")
+            # llama-server says keep-alive and closes after a stream: of calls on such a connection a third failed.
+            limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20 if far else 0)
+            transport = httpx2.AsyncClient(timeout=timeout, trust_env=far, limits=limits)
             self._client = openai.AsyncOpenAI(
                 base_url=_base(self.url),
                 api_key=self.api_key or "none",

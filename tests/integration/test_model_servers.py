@@ -131,6 +131,14 @@ async def test_a_chat_is_streamed_and_counted(server: Server) -> None:
     assert 0 < answer.first_token_s <= answer.total_s
 
 
+async def test_one_call_after_another_is_answered_each_time(server: Server) -> None:
+    """llama-server closes after each stream, whatever it says: of calls that reused a connection a third failed."""
+    server.speak(STORY, 0.0)
+    for _ in range(6):
+        assert (await server.host.chat(server.model, generate("Say one.", max_tokens=2), lambda _: None)).tokens_out
+        assert (await server.host.probe()).error is None
+
+
 async def test_what_is_cut_by_the_limit_is_no_success(server: Server) -> None:
     server.speak(STORY, 0.0)
     answer = await server.host.chat(server.model, generate("Tell a long story.", max_tokens=5), lambda _: None)
