@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.inference.generation import REFUSED, EngineFailed, Host, Model
+from services.inference.plain_schema import plain
 from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
 from shared.contracts.generation import Generate
 
@@ -93,12 +94,13 @@ class OllamaHost:
 
     async def _pieces(self, model: str, request: Generate) -> AsyncGenerator[Piece, None]:
         stream: Any = None
+        shape = plain(request.output_schema) if request.output_schema is not None else None
         try:
             stream = await self.client.chat(
                 model=model,
                 messages=[{"role": m.role, "content": m.content} for m in request.messages],
                 stream=True,
-                format=request.output_schema,
+                format=shape,
                 options={
                     "num_ctx": self.num_ctx,
                     "num_predict": request.max_tokens,

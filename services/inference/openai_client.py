@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from services.inference.generation import EngineFailed, Host, Model
 from services.inference.openai_errors import typed_error
 from services.inference.openai_models import model_of, only_one_may_be_unsized
+from services.inference.plain_schema import plain
 from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
 from shared.contracts.generation import Generate
 from shared.contracts.models import ModelHeld, ModelHost
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 LIBRARY = ("openai", "openai.resources.chat.completions", "openai.resources.models", "openai.resources.embeddings")
 INSTEAD = {"max_tokens": "max_completion_tokens"}
 """Parameters that some servers want by another name; others of `OPTIONAL` they do without."""
-OPTIONAL = ("max_tokens", "temperature", "seed", "stream_options")
+OPTIONAL = ("max_tokens", "temperature", "seed", "stream_options", "response_format")
 
 
 @dataclass
@@ -52,7 +53,10 @@ class OpenAIHost:
             silence = self.first_token.total_seconds() + 5
             timeout = httpx2.Timeout(silence, connect=PROBE_S)
             # A server of one's own is asked directly: loopback must not leave the machine by a proxy.
-            transport = httpx2.AsyncClient(timeout=timeout, trust_env=self.url.startswith("https:"))
+            far = self.url.startswith("https:")
+            # llama-server says keep-alive and closes after a stream: of calls on such a connection a third failed.
+            limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20 if far else 0)
+            transport = httpx2.AsyncClient(timeout=timeout, trust_env=far, limits=limits)
             self._client = openai.AsyncOpenAI(
                 base_url=_base(self.url),
                 api_key=self.api_key or "none",
@@ -133,10 +137,11 @@ class OpenAIHost:
             "seed": request.seed,
         }
         if request.output_schema is not None:
-            wanted = {"name": "answer", "schema": request.output_schema, "strict": _is_strict(request.output_schema)}
+            shape = plain(request.output_schema)
+            wanted = {"name": "answer", "schema": shape, "strict": _is_strict(shape)}
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         for name in OPTIONAL:
-            if (model, name) in self._refused:
+            if name in body and (model, name) in self._refused:
                 value = body.pop(name)
                 if name in INSTEAD:
                     body[INSTEAD[name]] = value

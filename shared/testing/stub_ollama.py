@@ -19,12 +19,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.testing.stub_answers import answer_to, words_of
+
 NAMING = ("/api/show", "/api/generate", "/api/delete")
 """Requests about a model that has to be here."""
-SENTENCES = 3
-"""Passages from which a sentence is copied."""
-_PASSAGE = re.compile(r"^\[([^\]\s]+)\][ \t]*(.*(?:\n(?!\[).*)*)", re.M)
-_END_OF_PASSAGES = re.compile(r"^(?:Question:|These sentences|Already said)", re.M)
 
 
 @dataclass
@@ -201,35 +199,6 @@ class StubOllama:
         message = {"role": "assistant", "content": content}
         line = {"model": self.model, "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}
         return json.dumps(line).encode() + b"\n"
-
-
-def answer_to(prompt: str, schema: Any = None) -> str:
-    """What the stub says: a plan where the schema wants steps, the first of what it may say where that is listed,
-    else sentences copied from the prompt's passages."""
-    fields = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    if fields and all("enum" in field for field in fields.values()):
-        return json.dumps({name: field["enum"][0] for name, field in fields.items()})
-    if "steps" in fields:
-        goal = re.search(r"^Goal: (.+)$", prompt, re.M)
-        step: dict[str, Any] = {"id": "s1", "question": goal[1] if goal else "What is this about?", "depends_on": []}
-        return json.dumps({"steps": [step]})
-    shown = _END_OF_PASSAGES.split(prompt, maxsplit=1)[0]
-    copied = (_sentence(text, ident) for ident, text in _PASSAGE.findall(shown))
-    return " ".join([sentence for sentence in copied if sentence][:SENTENCES]) or "NOT FOUND."
-
-
-def words_of(text: str) -> list[str]:
-    """A stub's tokens."""
-    return re.findall(r"\S+\s*", text)
-
-
-def _sentence(passage: str, ident: str) -> str:
-    """The first whole sentence of a passage, cited; the first of several lines is its title."""
-    title, newline, rest = passage.partition("\n")
-    text = " ".join((rest if newline and rest.strip() else re.sub(r"^\([^)]*\) ", "", title)).split())
-    whole = (s for s in re.split(r"(?<=[.!?])\s+", text) if 30 < len(s) < 400 and s.endswith("."))
-    first = next(whole, "")
-    return f"{first[:-1]} [{ident}]." if first else ""
 
 
 def _hash(body: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
     async with StubOpenAI.listening(latency_s=0.2) as stub:
         start_the_mesh(WARREN_OPENAI_URLS=stub.url, WARREN_MODEL=f"openai/{stub.model}")
 
-It says what the Ollama stub says (`stub_ollama.answer_to`), and like a real server it holds a schema's shape, stops at
+It says what the Ollama stub says (`stub_answers.answer_to`), and like a real server it holds a schema's shape, stops at
 `max_tokens`, sends usage after the last word when asked for it, and refuses with a status. Standard library only.
 """
 
@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.testing.stub_ollama import Call, answer_to, words_of
+from shared.testing.stub_answers import answer_to, words_of
+from shared.testing.stub_ollama import Call
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 

@@ -13,14 +13,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
 import httpx
 import pytest
+from pydantic import BaseModel, Field
 
 from services.inference.generation import EngineFailed, choose_engine
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
+from shared.contracts.generation import Generate, Generated
+from shared.runtime.step_run import Ask
+from shared.runtime.structured import structured
 from shared.testing.fault_proxy import FaultProxy
 from shared.testing.stub_ollama import StubOllama
 from shared.testing.stub_openai import StubOpenAI
@@ -131,6 +135,14 @@ async def test_a_chat_is_streamed_and_counted(server: Server) -> None:
     assert 0 < answer.first_token_s <= answer.total_s
 
 
+async def test_one_call_after_another_is_answered_each_time(server: Server) -> None:
+    """llama-server closes after each stream, whatever it says: of calls that reused a connection a third failed."""
+    server.speak(STORY, 0.0)
+    for _ in range(6):
+        assert (await server.host.chat(server.model, generate("Say one.", max_tokens=2), lambda _: None)).tokens_out
+        assert (await server.host.probe()).error is None
+
+
 async def test_what_is_cut_by_the_limit_is_no_success(server: Server) -> None:
     server.speak(STORY, 0.0)
     answer = await server.host.chat(server.model, generate("Tell a long story.", max_tokens=5), lambda _: None)
@@ -142,6 +154,53 @@ async def test_a_schema_is_held_to(server: Server) -> None:
     answer = await server.host.chat(server.model, request, lambda _: None)
     assert answer.finish == "stop"
     assert json.loads(answer.text)["n"] in ("one", "two")
+
+
+class Side(BaseModel):
+    side: Literal["left", "right"]
+
+
+class Verdict(BaseModel):
+    """With a reference, and with what is known to end a whole Ollama when it is sent there."""
+
+    where: Side
+    sure: Literal["yes", "no"]
+    why: Annotated[str | None, Field(max_length=100_000, json_schema_extra={"pattern": "^(?=x).*$"})] = None
+
+
+async def test_an_object_of_ones_own_is_had_and_the_server_lives(server: Server) -> None:
+    asked: list[Generate] = []
+
+    async def ask(command: Generate, reply: type[Generated], *, deadline_s: float = 0.0) -> Generated:
+        asked.append(command)
+        answer = await server.host.chat(server.model, command, lambda _: None)
+        return Generated(call=command.call, finish=answer.finish, text=answer.text, engine="m")
+
+    request = generate("On which side is the door? Are you sure?", purpose="chat", max_tokens=200)
+    answer = await structured(cast(Ask, ask), request, wanted=Verdict, attempts=3)
+    assert answer.value.where.side in ("left", "right")
+    assert answer.value.sure in ("yes", "no")
+    assert [request.call.ordinal for request in asked] == list(range(len(answer.attempts)))
+    assert (await server.host.probe()).error is None
+
+
+async def test_a_wrong_object_is_asked_for_again_over_the_wire(server: Server) -> None:
+    """A real server holds the shape: only a stub can be told to answer wrongly."""
+    if not server.stub:
+        return
+    server.speak(["```json\n", '{"where": ', '{"side": "up"}, ', '"sure": "yes"}', "\n```"], 0.0)
+    told: list[str] = []
+
+    async def ask(command: Generate, reply: type[Generated], *, deadline_s: float = 0.0) -> Generated:
+        told.append(command.messages[-1].content)
+        answer = await server.host.chat(server.model, command, lambda _: None)
+        server.speak(None, 0.0)  # from now on it holds the shape
+        return Generated(call=command.call, finish=answer.finish, text=answer.text, engine="m")
+
+    request = generate("On which side is the door?", purpose="chat", max_tokens=200)
+    answer = await structured(cast(Ask, ask), request, wanted=Verdict)
+    assert [len(attempt.errors) for attempt in answer.attempts] == [1, 0]
+    assert "where.side: Input should be 'left' or 'right'" in told[1]
 
 
 async def test_cancelling_stops_the_model(server: Server) -> None:

@@ -91,6 +91,15 @@ async def test_a_schema_is_held_to(host: OllamaHost) -> None:
     assert answer.text.strip().startswith("{")
 
 
+async def test_a_schema_that_would_end_the_server_is_sent_without_what_does(host: OllamaHost) -> None:
+    """Sent as it is, this pattern is a SIGSEGV of the whole of Ollama 0.17.4, and this length a status 500."""
+    text = {"type": "string", "pattern": "^(?=x).*$", "maxLength": 100_000}
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}, "why": text}, "required": ["n"]}
+    answer = await host.chat(MODEL, generate("Say 1.", max_tokens=40, output_schema=schema), lambda _: None)
+    assert answer.text.strip().startswith("{")
+    assert (await host.probe()).error is None
+
+
 async def test_a_missing_model_says_how_to_get_it(host: OllamaHost) -> None:
     with pytest.raises(EngineFailed, match="ollama pull nowhere") as failed:
         await host.chat("nowhere", generate(), lambda _: None)

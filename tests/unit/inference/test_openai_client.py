@@ -56,6 +56,13 @@ async def test_a_schema_goes_along_and_is_strict_where_it_leaves_nothing_open(
     assert [each["strict"] for each in sent] == [False, True]
 
 
+async def test_a_server_that_cannot_hold_a_shape_answers_without(stub: StubOpenAI, host: OpenAIHost) -> None:
+    stub.unknown = ("response_format",)
+    for _ in range(2):
+        assert (await host.chat("stub-8b", generate(output_schema={"type": "object"}), lambda _: None)).finish == "stop"
+    assert ["response_format" in body for body in stub.bodies] == [False, False]
+
+
 async def test_thinking_is_kept_apart_and_stray_thinking_is_dropped(stub: StubOpenAI, host: OpenAIHost) -> None:
     stub.thinking, stub.words = ("Let me ", "see."), ["Hm.", "</think>", "Yes [p1]."]
     answer = await host.chat("stub-8b", generate(), lambda _: None)
