@@ -44,15 +44,14 @@ from shared.messaging.topology import PLANNER
 
 @dataclass
 class Progress:
-    """One unit's view of the planner: `goals` within its transaction, `now` fixed for all of it."""
+    """A view of the planner within one unit: `goals` are the unit's own, `now` is fixed."""
 
     unit: Unit
     settings: Settings
     now: datetime
 
     def __post_init__(self) -> None:
-        self.goals = Goals(self.unit.connection)
-        self.unit.at_end(self.goals.flush)
+        self.goals = self.unit.state(Goals)
 
     async def event(self, goal: Goal, event: str, /, **data: JsonValue) -> Goal:
         """Records and publishes the goal's next event; returns the goal with its counters raised, saved."""

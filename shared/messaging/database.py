@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import structlog
 from sqlalchemy import MetaData
@@ -36,6 +36,15 @@ BATCH = 64
 """Deliveries that may share one commit: enough to hide an fsync, few enough to keep each one's wait short."""
 
 
+class State(Protocol):
+    """What is changed in memory first, and saved once for all changes."""
+
+    async def flush(self) -> None: ...
+
+
+S = TypeVar("S", bound=State)
+
+
 @dataclass
 class Unit:
     """One message's work inside a transaction. What is published here leaves if and only if the work is committed."""
@@ -45,7 +54,7 @@ class Unit:
     stamp: Stamp
     outgoing: list[Outgoing] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
-    unsaved: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    states: dict[Any, "State"] = field(default_factory=dict)
 
     def publish(
         self, message: Message, *, subject: str | None = None, key: str | None = None, to: Envelope | None = None
@@ -65,9 +74,15 @@ class Unit:
         """A message whose id and address the caller has chosen."""
         self.outgoing.append(out)
 
-    def at_end(self, save: Callable[[], Awaitable[None]]) -> None:
-        """Called when the work is done, still within the transaction: what was changed in memory is saved once."""
-        self.unsaved.append(save)
+    def state(self, kind: Callable[[AsyncConnection], S]) -> S:
+        """The one `kind` of this unit, whoever asks for it; saved when the work is done, within the transaction."""
+        if kind not in self.states:
+            self.states[kind] = kind(self.connection)
+        return cast(S, self.states[kind])
+
+    async def save(self) -> None:
+        for state in self.states.values():
+            await state.flush()
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Called once the transaction is durable; never if it is not. Must not raise."""
@@ -141,7 +156,7 @@ class Database:
             unit = Unit(connection, cause, self.stamp)
             async with off_the_loop(connection) if long and self.is_sqlite else contextlib.nullcontext():
                 yield unit
-                await self._save(unit)
+                await unit.save()
             stored = await self._store(connection, unit.outgoing)
         self._committed([(unit, stored)])
 
@@ -200,7 +215,7 @@ class Database:
                 job.unit = unit = Unit(connection, job.envelope, self.stamp)
                 if not (job.once and await self._answered_before(unit)):
                     reply = await job.work(unit)
-                    await self._save(unit)
+                    await unit.save()
                     answer = reply_to_request(reply, job.envelope) if reply else None
                     unit.outgoing.extend([answer] if answer else [])
                     if job.once:
@@ -212,10 +227,6 @@ class Database:
             job.error = error
             if alone:
                 raise _Undone from error
-
-    async def _save(self, unit: Unit) -> None:
-        for save in unit.unsaved:
-            await save()
 
     async def _answered_before(self, unit: Unit) -> bool:
         known, reply = await outbox.seen(unit.connection, self.messaging, unit.envelope.message_id)

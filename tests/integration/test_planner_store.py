@@ -26,7 +26,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/planner.db", TABLES, stamp=Stamp("planner", "planner-1"))
     await database.open(_nowhere)
     async with database.unit() as unit:
-        unit.at_end((goals := Goals(unit.connection)).flush)
+        goals = unit.state(Goals)
         for name in ("ab", "ab1", "ab2", "b_c"):
             goals.add(
                 Goal(
