@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy.exc import DBAPIError
-
 from shared.messaging.asyncio_engine import AsyncConnection
-from shared.messaging.sqlite import driver_of
+from shared.messaging.sqlite import driver_of, straight
 
 Values = Mapping[str, Any]
 MANY = 50
@@ -63,18 +61,20 @@ class Prepared:
     async def run(self, connection: AsyncConnection, values: Values | Sequence[Values] = _NONE) -> Found:
         """Once, or once for each of many values, in their order. Raises what SQLAlchemy raises."""
         many = [values] if isinstance(values, Mapping) else values
-        driver = driver_of(connection)
-        plan = self._plan(tuple(many[0]), connection.dialect) if driver else None
-        if driver is None or plan is None:
+        if not many:
+            return Found([], 0)
+        plan = self._plan(many, connection.dialect) if driver_of(connection) else None
+        if plan is None:
             result = await connection.execute(self.statement, values or None)
             return Found(list(result) if result.returns_rows else [], result.rowcount)
         given = [_given(plan, each) for each in many]
-        try:
-            return await driver.run(_execute, driver.opened, plan, given, long=len(given) > MANY)
-        except sqlite3.Error as error:
-            raise DBAPIError.instance(plan.sql, None, error, sqlite3.Error, dialect=connection.dialect) from error
+        return await straight(connection, plan.sql, _execute, plan, given, long=len(given) > MANY)
 
-    def _plan(self, keys: tuple[str, ...], dialect: Any) -> _Plan | None:
+    def _plan(self, many: Sequence[Values], dialect: Any) -> _Plan | None:
+        """All must have the same names: rows that differ are for SQLAlchemy."""
+        keys = tuple(many[0])
+        if any(each.keys() != many[0].keys() for each in many[1:]):
+            return None
         if keys not in self._plans:
             self._plans[keys] = _planned(self.statement, keys, dialect)
         return self._plans[keys]

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from shared.messaging.asyncio_engine import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
@@ -138,20 +140,36 @@ def driver_of(connection: AsyncConnection) -> Connection | None:
     return driver if isinstance(driver, Connection) else None
 
 
+async def straight(
+    connection: AsyncConnection, statement: str, work: Callable[..., T], *arguments: Any, long: bool = False
+) -> T:
+    """What `work` does with the driver of a connection of ours. Raises what SQLAlchemy would raise of `statement`."""
+    driver = driver_of(connection)
+    assert driver is not None  # the caller has looked, or the engine is ours (`engine.make_engine`)
+    try:
+        return await driver.run(work, driver.opened, *arguments, long=long)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(statement, None, error, sqlite3.Error, dialect=connection.dialect) from error
+
+
+async def _say(connection: AsyncConnection, statement: str) -> None:
+    """What ends a transaction waits for the disk, so in the thread."""
+    await straight(connection, statement, sqlite3.Connection.execute, statement, long=statement == "COMMIT")
+
+
 @dataclass(frozen=True)
 class Writer:
     """A connection that is kept for one transaction after the other. SQLAlchemy takes them all for one, which never
     ends: to begin one, to commit it and to give the connection back cost it more than a small transaction's work."""
 
     connection: AsyncConnection
-    driver: Connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Committed at its end. After an error, `close`: what was not committed goes with the connection."""
-        await self.driver.run(self.driver.opened.execute, "BEGIN")
+        await _say(self.connection, "BEGIN")
         yield
-        await self.driver.commit()
+        await _say(self.connection, "COMMIT")
 
     async def close(self) -> None:
         await self.connection.close()
@@ -159,29 +177,31 @@ class Writer:
 
 async def open_writer(engine: AsyncEngine) -> Writer:
     connection = await engine.connect()
-    await connection.begin()
-    driver = driver_of(connection)
-    assert driver is not None  # the engine is ours (`engine.make_engine`)
-    await driver.run(driver.opened.execute, "COMMIT")  # SQLAlchemy has begun one; nobody has told it of this
-    return Writer(connection, driver)
+    try:
+        await connection.begin()
+        await _say(connection, "COMMIT")  # SQLAlchemy has begun one; nobody tells it of this
+    except BaseException:
+        await connection.close()
+        raise
+    return Writer(connection)
 
 
 @contextlib.asynccontextmanager
 async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
-    """What is done within is undone when it raises; what was done before in the transaction stays."""
-    driver = driver_of(connection)
-    if driver is None:
+    """What is done within is undone when it raises; what was done before in the transaction stays. Where SQLite has
+    given up the whole transaction (a full disk), it raises DBAPIError: nothing is left to go on with."""
+    if driver_of(connection) is None:
         async with connection.begin_nested():
             yield
         return
-    await driver.run(driver.opened.execute, "SAVEPOINT one_of_many")
+    await _say(connection, "SAVEPOINT one_of_many")
     try:
         yield
-    except BaseException:
-        await driver.run(driver.opened.execute, "ROLLBACK TO one_of_many")
+    except (Exception, asyncio.CancelledError):
+        await _say(connection, "ROLLBACK TO one_of_many")
+        await _say(connection, "RELEASE one_of_many")
         raise
-    finally:
-        await driver.run(driver.opened.execute, "RELEASE one_of_many")
+    await _say(connection, "RELEASE one_of_many")
 
 
 def _patiently(work: Callable[..., T], arguments: Sequence[Any]) -> T:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.messaging.sqlite import driver_of
 from tests.integration.scratch import KEY, Scratch, scratch_on
 from tests.integration.wire import Wire, soon, text_of, wire_to
 
@@ -28,8 +29,9 @@ async def statements_of(scratch: Scratch, hear: Callable[[str], None]) -> None:
     async with scratch.service.database.unit():
         pass  # now there is a writer
     writer = scratch.service.database._writer
-    assert writer is not None
-    writer.driver.opened.set_trace_callback(hear)
+    driver = driver_of(writer.connection) if writer else None
+    assert driver is not None
+    driver.opened.set_trace_callback(hear)
 
 
 async def effects_by_commit(scratch: Scratch) -> list[int]:

@@ -1,20 +1,24 @@
 """Statements that go straight to SQLite do what they do by SQLAlchemy."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import UTCDateTime
+from shared.messaging.database import Database
 from shared.messaging.engine import make_engine
+from shared.messaging.envelope import Outgoing
 from shared.messaging.prepared import Prepared
-from shared.messaging.sqlite import driver_of, open_writer, savepoint
+from shared.messaging.publish import Stamp
+from shared.messaging.sqlite import driver_of, open_writer, savepoint, straight
 
 METADATA = MetaData()
 THINGS = Table(
@@ -29,6 +33,7 @@ RENAME = Prepared(update(THINGS).where(THINGS.c.id == bindparam("key")))
 GET = Prepared(select(THINGS.c.name, THINGS.c.at).where(THINGS.c.id == bindparam("key")))
 COUNT = Prepared(select(func.count()).select_from(THINGS).where(THINGS.c.name == "a"))
 FORGET = Prepared(delete(THINGS).where(THINGS.c.id == bindparam("key")))
+DEFERRED = "CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 
 
@@ -106,3 +111,49 @@ async def test_a_writer_commits_what_it_did_and_forgets_what_failed(tmp_path: Pa
         names = (await connection.execute(select(THINGS.c.name).order_by(THINGS.c.id))).scalars().all()
     assert names == ["a", "b"]
     await engine.dispose()
+
+
+async def test_what_fails_at_the_commit_is_an_error_of_sqlalchemy_and_leaves_nothing(tmp_path: Path) -> None:
+    """Services wait for a database that refuses for a moment; an error that they do not know would end them."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/t.db", MetaData(), stamp=Stamp("owner", "owner-1"))
+    await database.open(_nowhere)
+    async with database.unit() as unit:
+        for table in ("CREATE TABLE parent (id INTEGER PRIMARY KEY)", DEFERRED):
+            await unit.connection.execute(text(table))
+
+    async def orphan() -> None:
+        async with database.unit() as unit:
+            await unit.connection.execute(text("INSERT INTO child VALUES (7)"))
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await orphan()
+    async with database.unit() as unit:
+        found = await unit.connection.execute(text("SELECT count(*) FROM child"))
+        assert found.scalar_one() == 0
+    await database.close()
+
+
+async def test_a_transaction_that_sqlite_gave_up_is_not_gone_on_with(tmp_path: Path) -> None:
+    engine = make_engine(make_url(f"sqlite+aiosqlite:///{tmp_path}/t.db"), schema="t")
+    writer = await open_writer(engine)
+
+    async def given_up() -> None:
+        async with writer.transaction(), savepoint(writer.connection):
+            await straight(writer.connection, "", sqlite3.Connection.rollback)  # as SQLite does when the disk is full
+            raise ZeroDivisionError
+
+    with pytest.raises(DBAPIError, match="savepoint"):
+        await given_up()
+    await writer.close()
+    await engine.dispose()
+
+
+async def test_rows_that_differ_are_refused_as_by_sqlalchemy_and_none_are_none(connection: AsyncConnection) -> None:
+    with pytest.raises(StatementError):
+        await ADD.run(connection, [{"name": "a", "at": NOW}, {"at": NOW}])
+    assert (await ADD.run(connection, [])).rows == []
+
+
+async def _nowhere(out: Outgoing) -> None:
+    raise AssertionError(f"nothing is published here: {out.type}")
