@@ -7,7 +7,7 @@ kept, and only that one is answered.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from services.inference.engines import Engines
 from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
 from services.inference.running import Running
-from services.inference.store import Claim, Ledger, Placed
+from services.inference.store import Claim, Ledger
 from services.inference.upstream import Answer
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.goals import StepProgress
@@ -128,7 +128,7 @@ class Calls:
         """Starts as many waiting calls as there are free slots. Was there any?"""
         async with self.database.read() as connection:
             rows = await self.ledger.waiting(connection)
-            self._count(await self.ledger.running(connection) if rows else [])
+            self._count(await self.ledger.running(connection) if rows else {})
         free = self.engines.free()
         choices = {row.id: self.engines.choose(row.engine) for row in rows}
         waiting = [Waiting(row.id, row.priority, row.since, choices[row.id].lane) for row in rows]
@@ -151,17 +151,16 @@ class Calls:
             for call, at in chosen:
                 if at.url and taken[at.url] >= self.engines.slots:
                     continue
-                claim = await self.ledger.claim(unit.connection, call, owner=self.owner, until=until, at=at)
+                claim = await self.ledger.claim(unit.connection, call, owner=self.owner, until=until, host=at.url)
                 if claim:
                     taken[at.url] += 1
                     claims.append(claim)
         return claims
 
-    def _count(self, placed: Sequence[Placed]) -> None:
+    def _count(self, placed: Mapping[str, str]) -> None:
         """What is busy: calls of all replicas at hosts, and our own here, which no row knows of."""
-        ids = {row.id for row in placed}
-        ours = (call.choice.lane for call in self.running.values() if call.lost or call.claim.id not in ids)
-        self.engines.busy = Counter([*(row.lane for row in placed), *ours])
+        ours = (call.choice.lane for call in self.running.values() if call.lost or call.claim.id not in placed)
+        self.engines.busy = Counter([*placed.values(), *ours])
 
     def _start(self, call: Running) -> None:
         self.running[call.claim.id] = call

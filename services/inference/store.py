@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
-from services.inference.generation import Choice, Entry, call_id, request_hash
+from services.inference.generation import Entry, call_id, request_hash
 from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
 from shared.messaging.asyncio_engine import AsyncConnection, upsert
@@ -23,17 +23,8 @@ _WAITING = (  # asked for all the time, and built once: that costs more than run
 )
 
 
-_FREE = {"owner": None, "lease_until": None, "lane": None, "model": None}
+_FREE = {"owner": None, "lease_until": None, "lane": None}
 """Of a call that does not run: no owner, no slot."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A running call: the host and the model."""
-
-    id: str
-    lane: str
-    model: str
 
 
 @dataclass(frozen=True)
@@ -101,20 +92,16 @@ class Ledger:
             since=now,
             attempt=0,
             request=request.model_dump_json(),
-            purpose=request.call.purpose,
-            max_tokens=request.max_tokens,
-            deadline_at=request.deadline_at,
         )
         return (await connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))).rowcount == 1
 
     async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
         """A call that had failed waits again."""
         again = {"hash": request_hash(request), "request": request.model_dump_json(), "since": now}
-        again |= {"max_tokens": request.max_tokens, "deadline_at": request.deadline_at, **_FREE}
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
-            .values(state="waiting", failed=False, result=None, avoid=None, **again)
+            .values(state="waiting", failed=False, result=None, **_FREE, **again)
         )
 
     async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> bool:
@@ -138,12 +125,12 @@ class Ledger:
         rows = await connection.execute(_WAITING, {"most": limit})
         return [Row(row.id, row.priority, row.engine, _utc(row.since)) for row in rows]
 
-    async def running(self, connection: AsyncConnection) -> list[Placed]:
-        """Calls that run at hosts, of all replicas."""
+    async def running(self, connection: AsyncConnection) -> dict[str, str]:
+        """Calls that run at hosts, of all replicas: id -> host."""
         columns = generations.c
         placed = and_(columns.state == "running", columns.lane.is_not(None))
-        rows = await connection.execute(select(columns.id, columns.lane, columns.model).where(placed))
-        return [Placed(row.id, row.lane, row.model or "") for row in rows]
+        rows = await connection.execute(select(columns.id, columns.lane).where(placed))
+        return {row.id: row.lane for row in rows}
 
     async def lock_slots(self, connection: AsyncConnection, lanes: Sequence[str]) -> Counter[str]:
         """Running calls by lane. Until this transaction ends no other replica can take a slot of these lanes."""
@@ -156,15 +143,14 @@ class Ledger:
         return Counter({row[0]: row[1] for row in await connection.execute(query.group_by(columns.lane))})
 
     async def claim(
-        self, connection: AsyncConnection, call: str, *, owner: str, until: datetime, at: Choice | None = None
+        self, connection: AsyncConnection, call: str, *, owner: str, until: datetime, host: str = ""
     ) -> Claim | None:
-        """None when another replica was faster or the call was stopped. `at`: the host whose slot it takes."""
-        place = {"lane": at.url or None, "model": at.model or None} if at else {}
+        """None when another replica was faster or the call was stopped. `host`: whose slot it takes, if any."""
         columns = generations.c
         taken = (
             update(generations)
             .where(columns.id == call, columns.state == "waiting")
-            .values(state="running", owner=owner, lease_until=until, attempt=columns.attempt + 1, **place)
+            .values(state="running", owner=owner, lease_until=until, attempt=columns.attempt + 1, lane=host or None)
             .returning(columns.attempt, columns.since, columns.request)
         )
         row = (await connection.execute(taken)).first()

@@ -19,15 +19,8 @@ generations = Table(
     Column("attempt", Integer, nullable=False, default=0),
     Column("request", Text, nullable=False),
     Column("result", Text),
-    # Of what runs at a host: its address and the model. Together with `state` these are the slots that are taken.
+    # Of what runs at a host, its address: together with `state` these are the slots that are taken.
     Column("lane", String(255)),
-    Column("model", String(255)),
-    # The host that has failed this call: it is tried once at another.
-    Column("avoid", String(255)),
-    # Copied from the request, which is long: enough to plan by.
-    Column("purpose", String(32)),
-    Column("max_tokens", Integer),
-    Column("deadline_at", DateTime(timezone=True)),
 )
 waiters = Table(
     "waiters",
@@ -43,12 +36,5 @@ savings = Table(  # of its own, and not columns of the ledger: counted only when
     Column("asked_again", Integer, nullable=False),
     Column("joined", Integer, nullable=False),
 )
-MIGRATIONS = (
-    "ALTER TABLE generations ADD COLUMN lane VARCHAR(255)",
-    "ALTER TABLE generations ADD COLUMN model VARCHAR(255)",
-    "ALTER TABLE generations ADD COLUMN avoid VARCHAR(255)",
-    "ALTER TABLE generations ADD COLUMN purpose VARCHAR(32)",
-    "ALTER TABLE generations ADD COLUMN max_tokens INTEGER",
-    "ALTER TABLE generations ADD COLUMN deadline_at TIMESTAMP WITH TIME ZONE",
-)
+MIGRATIONS = ("ALTER TABLE generations ADD COLUMN lane VARCHAR(255)",)
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""

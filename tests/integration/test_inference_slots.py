@@ -15,11 +15,11 @@ from services.inference.tables import MIGRATIONS, generations, savings, waiters
 from shared.messaging.database import Database
 from shared.messaging.publish import Stamp
 from shared.testing.stub_ollama import StubOllama
-from tests.integration.test_inference_store import Mesh, _now, fresh, mesh, postgres, url
+from tests.integration.inference_replica import Mesh, _now, fresh, mesh, postgres, url
 from tests.integration.waiting import wait_until
 
 __all__ = ["postgres", "url"]
-NEW = ("lane", "model", "avoid", "purpose", "max_tokens", "deadline_at")
+NEW = ("lane",)
 
 
 def hosts(*stubs: StubOllama, slots: int = 1) -> Engines:
@@ -70,7 +70,7 @@ async def test_who_claims_at_the_same_moment_waits_and_then_sees_that_the_slot_i
             first, second = [row.id for row in await one.calls.ledger.waiting(unit.connection)][-2:]
             assert not await one.calls.ledger.lock_slots(unit.connection, [at.url])
             until = _now() + timedelta(minutes=1)
-            assert await one.calls.ledger.claim(unit.connection, first, owner="inference-1", until=until, at=at)
+            assert await one.calls.ledger.claim(unit.connection, first, owner="inference-1", until=until, host=at.url)
             other = asyncio.create_task(two.calls._claim([(second, at)]))
             query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
             async with asyncio.timeout(20):
@@ -88,8 +88,7 @@ async def test_the_slot_of_a_dead_owner_is_free_when_its_lease_ends(url: str) ->
             async with dead.database.unit() as unit:
                 held, _ = [row.id for row in await ledger.waiting(unit.connection)]
                 until = _now() + timedelta(seconds=1)
-                at = Choice("ollama", "ollama/stub", stub.url, "stub")
-                assert await ledger.claim(unit.connection, held, owner="inference-dead", until=until, at=at)
+                assert await ledger.claim(unit.connection, held, owner="inference-dead", until=until, host=stub.url)
         async with mesh(url, run=False, engines=hosts(stub)) as heir:
             await heir.calls.engines.look()
             assert not await heir.calls._fill()  # its lease still runs: it may be at the host
