@@ -82,7 +82,7 @@ def mesh(python: Path, home: Path, *, idle_s: float) -> dict[str, Any]:
     began = time.monotonic()
     with _up(python, env):
         seconds = time.monotonic() - began
-        time.sleep(idle_s)
+        time.sleep(idle_s)  # being idle is what is weighed
         processes = [_weigh(pid) for pid in _below(json.loads((home / "mesh.json").read_text())["keeper_pid"])]
     ours = [p for p in processes if p and not p["broker"]]
     broker = [p for p in processes if p and p["broker"]]

@@ -57,7 +57,7 @@ def _file_logs(home: Path, service: str | None, goal: str | None, *, follow: boo
     while follow:
         for line in tails.new():
             print(line, flush=True)
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # files tell nobody that they grew; there is no loop here
     return Exit.DONE
 
 

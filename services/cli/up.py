@@ -108,7 +108,7 @@ def _wait_until_up(home: Path, *, since: float, keeper: subprocess.Popen[bytes] 
         if news != told:
             say(news)
             told = news
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # before there is a loop, or a mesh that could tell
 
 
 def down_process(home: Path) -> int:
@@ -148,7 +148,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # before there is a loop, or a mesh that could tell
     return True
 
 

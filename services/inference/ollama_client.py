@@ -132,7 +132,7 @@ class OllamaHost:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.close()  # type: ignore[no-untyped-call]
+            await self._client.close()  # type: ignore[no-untyped-call]  # the library's own
 
 
 def typed_error(error: Exception, *, url: str, model: str) -> EngineFailed:

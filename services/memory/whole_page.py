@@ -17,7 +17,7 @@ LAYOUT = 400
 
 def read_whole_page(text: str) -> tuple[str, list[Block]]:
     """(title, blocks): every text but scripts and what its tags call navigation. Nothing when lxml gives up."""
-    from lxml import etree, html  # type: ignore[import-untyped]
+    from lxml import etree, html  # type: ignore[import-untyped]  # lxml has no types
 
     try:
         root = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8", huge_tree=False))

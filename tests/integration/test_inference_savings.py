@@ -11,7 +11,7 @@ from services.inference.tables import savings
 from shared.contracts.generation import CallKey
 from shared.contracts.tokens import CallCost, ShowTokens
 from shared.messaging.envelope import Envelope
-from tests.integration.test_inference_store import Mesh, calls_of, mesh, postgres, scripted, url
+from tests.integration.inference_replica import Mesh, calls_of, mesh, postgres, scripted, url
 from tests.unit.inference.requests import generate
 
 __all__ = ["postgres", "url"]

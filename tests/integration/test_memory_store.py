@@ -1,99 +1,16 @@
 """Memory's store by one contract suite on SQLite and PostgreSQL, and the search index that follows it."""
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
-
 import pytest
 
-from services.memory.blocks import Block, assemble
-from services.memory.finding_store import FindingStore
-from services.memory.follow import Follower
-from services.memory.index import SearchIndex
-from services.memory.parsers import Parsed, Unparsed
-from services.memory.passages import cut
-from services.memory.store import LibraryStore
-from services.memory.tables import schema
-from services.memory.transfer import Known, Member
-from services.memory.transfer_store import TransferStore
+from services.memory.parsers import Unparsed
+from services.memory.transfer import Known
 from shared.contracts.evidence import Evidence, Finding
 from shared.contracts.findings import Forget, Remember
-from shared.contracts.library import OfferDocuments, OfferedFile
 from shared.errors import Retryable
-from shared.messaging.database import Database
-from shared.messaging.envelope import Envelope, Outgoing
-from shared.messaging.publish import Stamp
-from tests.integration import engines
+from shared.messaging.envelope import Envelope
+from tests.integration.memory_library import NOW, Memory, _hash, _offer, memory, postgres
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-
-
-@dataclass
-class Memory:
-    database: Database
-    index: SearchIndex
-    library: LibraryStore = field(default_factory=LibraryStore)
-    transfers: TransferStore = field(default_factory=TransferStore)
-    findings: FindingStore = field(default_factory=FindingStore)
-
-    @property
-    def follower(self) -> Follower:
-        return Follower(self.database, self.library, self.findings, self.index, wait_s=10)
-
-    async def put(self, corpus: str, **files: str) -> int:
-        """A corpus of these files beside what it has: name -> text. Returns the watermark."""
-        async with self.database.unit() as unit:
-            rows, members = [], []
-            for name, text in files.items():
-                document = assemble(name.capitalize(), [Block(text)])
-                rows.append((_hash(text), "txt", Parsed(document, cut(document))))
-                members.append(Member(name, _hash(text), document.sha256))
-            await self.library.save(unit.connection, rows, now=NOW)
-            return await self.library.set_members(unit.connection, corpus, put_in=members, take_out=(), now=NOW)
-
-    async def search(self, query: str, *corpora: str, watermark: int | None = None) -> list[str]:
-        found = await self.follower.ask(
-            lambda index: index.search(query, corpora=corpora, limit=10), watermark=watermark
-        )
-        return [passage.source for passage in found]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    engines.need_docker()
-    from testcontainers.community.postgres import PostgresContainer
-
-    with PostgresContainer("pgvector/pgvector:pg17", driver="asyncpg") as container:
-        yield container.get_connection_url(host="127.0.0.1")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Memory]:
-    if request.param == "sqlite":
-        url, owner = f"sqlite+aiosqlite:///{tmp_path}/memory.db", "memory"
-    else:
-        url, owner = request.getfixturevalue("postgres"), f"m{sha256(str(tmp_path).encode()).hexdigest()[:10]}"
-    database = Database(url, schema(), stamp=Stamp(owner, "memory-1"))
-    await database.open(_nowhere)
-    index = SearchIndex(tmp_path / "index.db")
-    yield Memory(database, index)
-    index.close()
-    await database.close()
-
-
-async def _nowhere(out: Outgoing) -> None:
-    raise AssertionError(f"nothing is published here: {out.type}")
-
-
-def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
-def _offer(*names: str, part: int = 1, parts: int = 1, transfer: str = "transfer-1") -> OfferDocuments:
-    files = tuple(OfferedFile(name=name, sha256=_hash(name), size=6) for name in names)
-    return OfferDocuments(corpus="papers", transfer_id=transfer, files=files, part=part, parts=parts)
+__all__ = ["memory", "postgres"]
 
 
 async def test_a_text_is_stored_once_however_many_corpora_hold_it(memory: Memory) -> None:
@@ -274,37 +191,3 @@ async def test_recall_keeps_to_namespace_and_corpora(memory: Memory) -> None:
     assert await recall("default", "a", "b", but="g2") == ["g1"]
     assert await recall("other", "a") == ["g3"]
     assert await recall("default") == []
-
-
-async def test_a_damaged_index_is_built_anew(memory: Memory) -> None:
-    watermark = await memory.put("a", one="The lease of a worker ends.", two="A queue.")
-    assert await memory.search("lease", "a") == ["one"]
-    memory.index.close()
-    memory.index.path.write_bytes(b"this is no database" * 1000)
-    assert await memory.search("lease", "a", watermark=watermark) == ["one"]
-    memory.index.close()
-    memory.index.path.unlink()
-    assert await memory.search("lease", "a") == ["one"]
-
-
-async def test_an_index_of_another_library_is_not_used(memory: Memory, tmp_path: Path) -> None:
-    await memory.put("a", one="The lease of a worker ends.")
-    assert await memory.search("lease", "a") == ["one"]
-    other = Database(f"sqlite+aiosqlite:///{tmp_path}/other.db", schema(), stamp=Stamp("memory", "memory-1"))
-    await other.open(_nowhere)
-    again = Memory(other, memory.index)
-    await again.put("a", two="A lease.")
-    assert await again.search("lease", "a") == ["two"]
-    await other.close()
-
-
-async def test_an_index_far_behind_reads_every_change_once(memory: Memory) -> None:
-    for number in range(6):
-        await memory.put("a", **{f"n{number}x{n}": f"Lease number {number} {n} of many." for n in range(90)})
-    async with memory.database.read() as connection:
-        seen, total = 0, 0
-        while found := await memory.library.changes_after(connection, seen):
-            seen, total = found[-1].seq, total + len(found)
-    assert total == 6 * 90 + 1
-    found = await memory.follower.ask(lambda index: index.documents(["a"]))
-    assert found == 540
