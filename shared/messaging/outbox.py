@@ -163,13 +163,18 @@ class Relay:
         loop, first = asyncio.get_running_loop(), True
         look = loop.time()
         while True:
+            found = False
             if loop.time() >= look:  # under load too: a dead replica's rows must not wait for a quiet moment
-                await self._find_orphans(self.opened - self.first_age if first else datetime.now(UTC) - ORPHAN_AGE)
+                found = await self._find_orphans(
+                    self.opened - self.first_age if first else datetime.now(UTC) - ORPHAN_AGE
+                )
                 look, first = loop.time() + self.orphans_every_s, False
             self._wake.clear()
             if self._pending:
                 batch, self._pending = self._pending, []
                 await self._send(batch)
+                if found:
+                    await self._forget_orphans()
                 continue
             self._idle.set()
             with contextlib.suppress(TimeoutError):
@@ -182,17 +187,27 @@ class Relay:
                 await self._idle.wait()
         await self._forget_sent()
 
-    async def _find_orphans(self, before: datetime) -> None:
+    async def _find_orphans(self, before: datetime) -> bool:
+        """Hands them over. Were there any?"""
         try:
             await self._forget_sent()
             ours = frozenset(self._busy)  # now: what is deleted while we load must not look like somebody else's
             orphans = [s for s in await self.load(before) if s.id not in ours and s.id not in self._busy]
         except Exception as error:  # a database that is away for a moment
             log.warning("outbox_not_read", reason=f"{type(error).__name__}: {error}")
-            return
+            return False
         if orphans:
             log.info("outbox_orphans", rows=len(orphans))
         self.hand_over(orphans)
+        return bool(orphans)
+
+    async def _forget_orphans(self) -> None:
+        """At once: a process that dies soon after each start must not send the same again in each of its lives. (A work
+        order sent again may bring back the very message that kills it.)"""
+        try:
+            await self._forget_sent()
+        except Exception as error:  # a database that is away for a moment: they are forgotten at the next look
+            log.warning("outbox_not_written", reason=f"{type(error).__name__}: {error}")
 
     async def _forget_sent(self) -> None:
         sent = self.take_sent()

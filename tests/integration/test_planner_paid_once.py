@@ -86,9 +86,14 @@ class Counted:
         """The event that ends it."""
         async with self.client.watch(self.goal_id, GoalEvent) as events:
             await self.client.ask(RetryGoal(goal_id=self.goal_id, **how), Done, deadline_s=DEADLINE_S)
+            retried = False
             while True:
                 event = await events.get()
-                if isinstance(event, GoalEvent) and event.event in ("goal_completed", "goal_failed"):
+                if not isinstance(event, GoalEvent):
+                    continue
+                # Answers leave before events: the end of the run before may still come.
+                retried |= event.event == "goal_retried"
+                if retried and event.event in ("goal_completed", "goal_failed"):
                     return event.event
 
 

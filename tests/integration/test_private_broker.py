@@ -100,8 +100,10 @@ def listeners_of(spec: BrokerSpec) -> set[tuple[str, int]]:
     """Of this broker alone: others come and go on this machine meanwhile."""
     held = set()
     for folder in folders_of(spec):
-        with contextlib.suppress(OSError):
-            held |= {os.readlink(fd) for fd in (folder / "fd").iterdir()}
+        with contextlib.suppress(OSError):  # the process is gone
+            for fd in list((folder / "fd").iterdir()):
+                with contextlib.suppress(OSError):  # this file is closed
+                    held.add(os.readlink(fd))
     return {socket for inode, socket in listeners().items() if f"socket:[{inode}]" in held}
 
 
