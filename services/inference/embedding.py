@@ -18,6 +18,8 @@ MAX_CHARACTERS = 8_000
 """Of a text, more than embedding models read (all-minilm: 256 tokens); the rest is not sent."""
 OF_THE_HOST = frozenset({"missing", "refused", "silent", "busy"})
 """Troubles that no smaller batch would cure."""
+DIGITS = 7
+"""As many as a float32 of length 1 has: more would only make messages longer (16 vectors of 4,096 numbers fit one)."""
 Vector = tuple[float, ...]
 Ask = Callable[[Sequence[str]], Awaitable[tuple[str, list[Vector]]]]
 
@@ -115,7 +117,7 @@ def _settle(item: _Item, engine: str, vector: Vector) -> None:
     if not length or not math.isfinite(length):
         _fail([item], EngineFailed("broken", f"{engine} gave no usable vector for this text"))
     elif not item.done.done():
-        item.done.set_result((engine, tuple(x / length for x in vector)))
+        item.done.set_result((engine, tuple(round(x / length, DIGITS) for x in vector)))
 
 
 def _fail(items: Sequence[_Item], error: BaseException) -> None:

@@ -112,9 +112,12 @@ class Engines:
         return Answer(text, "stop", 0, 0, 0.0, time.monotonic() - began)
 
     async def embed(self, texts: Sequence[str]) -> tuple[str, list[tuple[float, ...]]]:
-        """The engine's name and a vector per text. Raises EngineFailed."""
+        """The engine's name and a vector per text. Raises EngineFailed. A no is never an old one here, either."""
         await self.look()
         found = choose_embedder(self._hosts, self.embed_model)
+        if found is None:
+            await self.look(again=True)
+            found = choose_embedder(self._hosts, self.embed_model)
         if found is None:
             wanted = self.embed_model or "embedding model"
             raise EngineFailed("missing", f"no host has the {wanted}: `ollama pull {self.embed_model or 'all-minilm'}`")

@@ -121,13 +121,14 @@ def choose_model(host: Host, named: str) -> Model | None:
 
 
 def choose_embedder(hosts: Sequence[Host], named: str) -> tuple[Host, Model] | None:
-    """The first host that has the named embedding model (`openai/NAME`: of that provider only), or any."""
+    """The first host that has the named embedding model (`openai/NAME`: of that provider only). Unnamed: the first that
+    an Ollama host has. All documents are embedded unasked, so no gateway gets them that nobody named for it."""
     provider, slash, rest = named.partition("/")
     if slash and provider in SERVERS:
         return choose_embedder([host for host in hosts if host.provider == provider], rest)
     for host in hosts:
         for model in host.models:
-            if model.embeds and (not named or model.name in (named, f"{named}:latest")):
+            if model.embeds and (model.name in (named, f"{named}:latest") if named else host.provider == "ollama"):
                 return host, model
     return None
 

@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 
+from services.memory.embedder import Embedder
 from services.memory.finding_store import FindingStore
 from services.memory.follow import Follower
 from services.memory.handlers import Documents, Findings, Queries
+from services.memory.hybrid import VectorSearch
 from services.memory.index import SearchIndex
 from services.memory.ingest import Ingest
 from services.memory.parsers import Limits, Parsers
@@ -14,6 +16,7 @@ from services.memory.tables import schema
 from services.memory.transfer import MEGABYTE
 from services.memory.transfer_store import TransferStore
 from services.memory.upkeep import Upkeep
+from services.memory.vector_store import VectorStore
 from shared.contracts import findings as f
 from shared.contracts import library as lib
 from shared.messaging.topology import MEMORY, MEMORY_TRANSFER
@@ -30,15 +33,24 @@ def build(settings: Settings) -> Service:
         await service.publisher.publish(message, subject=message.transfer_id)
 
     follower = Follower(service.database, library, findings, index, wait_s=settings.index_wait.total_seconds())
+    embedder = Embedder(service.database, library, (vectors := VectorStore(library)), service.requests.ask,
+                        changed=follower.changed)  # fmt: skip
+
+    def changed() -> None:
+        follower.changed()
+        embedder.wake()
+
     ingest = Ingest(
         database=service.database, library=library, transfers=transfers, progress=progress, clock=_now,
-        parsers=lambda: Parsers(settings.parsers, limits), changed=follower.changed, worker=service.instance,
+        parsers=lambda: Parsers(settings.parsers, limits), changed=changed, worker=service.instance,
         max_bytes=int(settings.max_file_mb * MEGABYTE),
     )  # fmt: skip
     documents = Documents(library, transfers, clock=_now, wake=ingest.wake, changed=follower.changed,
                           max_bytes=ingest.max_bytes)  # fmt: skip
     remembering = Findings(findings, library, clock=_now, changed=follower.changed, keep=settings.findings_kept)
-    queries = Queries(service.database, library, findings, follower)
+    near = VectorSearch(service.database, vectors, embedder, service.requests.ask,
+                        wait_s=settings.embed_wait.total_seconds())  # fmt: skip
+    queries = Queries(service.database, library, findings, follower, near if settings.search_vectors else None)
 
     service.apply(MEMORY, lib.OfferDocuments, documents.on_offer)
     service.apply(MEMORY_TRANSFER, lib.PutChunk, documents.on_chunk, once=False)
@@ -55,6 +67,8 @@ def build(settings: Settings) -> Service:
     service.subscribe(MEMORY, f.ListFindings, queries.on_list_findings)
     service.background(follower.run)
     service.background(ingest.run)
+    if settings.search_vectors:
+        service.background(embedder.run)
     service.background(Upkeep(service.database, library, transfers, index.path, settings, clock=_now).run)
     return service
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.memory.finding_store import FindingStore
 from services.memory.follow import Follower
+from services.memory.hybrid import VectorSearch, hybrid
 from services.memory.recall import same_text
 from services.memory.store import LibraryStore
 from services.memory.transfer import unread
@@ -151,26 +152,34 @@ class Findings:
 
 @dataclass(frozen=True)
 class Queries:
-    """Questions: nothing is changed, and any replica answers."""
+    """Questions: nothing is changed, and any replica answers. `vectors`: None searches by words alone."""
 
     database: Database
     library: LibraryStore
     findings: FindingStore
     follower: Follower
+    vectors: VectorSearch | None = None
 
     async def on_list_corpora(self, message: lib.ListCorpora, envelope: Envelope) -> Message:
         async with self.database.read() as connection:
             return lib.CorporaListed(corpora=tuple(await self.library.corpora(connection)))
 
     async def on_search(self, message: lib.Search, envelope: Envelope) -> Message:
+        near = None if self.vectors is None else await self.vectors.near(message)
         found, documents = await self.follower.ask(
             lambda index: (
-                index.search(message.query, corpora=message.corpora, limit=message.limit),
+                index.search(message.query, corpora=message.corpora, limit=message.limit)
+                if near is None
+                else hybrid(index, message, near),
                 index.documents(message.corpora),
             ),
             watermark=message.watermark,
         )
-        return lib.PassagesFound(passages=tuple(found), documents=documents)
+        if near is None:
+            return lib.PassagesFound(passages=tuple(found), documents=documents)
+        return lib.PassagesFound(
+            passages=tuple(found), documents=documents, found_by="words and vectors", embedder=near.engine
+        )
 
     async def on_read_spans(self, message: lib.ReadSpans, envelope: Envelope) -> Message:
         if sum(max(0, span.end - span.start) for span in message.spans) > MAX_READ:

@@ -5,13 +5,15 @@ It follows the store by the number of the last change it has seen. Synchronous: 
 
 import contextlib
 import json
+import math
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from services.memory.recall import match_expression, related, within
+from services.memory.recall import match_expression, quoted_terms, related, within
 from services.memory.store import StoredText
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.library import Passage
@@ -37,6 +39,13 @@ SELECT spans.sha, spans.position, spans.start, spans.stop, spans.page, words.tit
 FROM words JOIN spans ON spans.id = words.rowid
 WHERE words MATCH ? AND spans.sha IN (SELECT sha FROM members WHERE corpus IN (SELECT value FROM json_each(?)))
 ORDER BY score DESC, spans.sha, spans.position LIMIT ?
+"""
+HOLD = "SELECT count(*) FROM words WHERE words MATCH ?"
+K1, RARE = 1.2, 1e-6
+"""FTS5's constants: how much repetition counts, and the least that a term weighs."""
+ONE = """
+SELECT spans.sha, spans.position, spans.start, spans.stop, spans.page, words.title, words.heading, words.body, 0.0
+FROM spans JOIN words ON words.rowid = spans.id WHERE spans.sha = ? AND spans.position = ?
 """
 RECALL = """
 SELECT found.finding_id, found.corpora, found_words.text, found_words.goal,
@@ -117,13 +126,22 @@ class SearchIndex:
                 return []
             rows = connection.execute(SEARCH, (expression, json.dumps(list(corpora)), limit)).fetchall()
             sources = self._sources(connection, corpora, {row[0] for row in rows})
-        return [
-            Passage(
-                passage_id=f"{sha[:16]}-{position}", source=sources[sha], title=title, page=page,
-                heading=heading or None, sha256=sha, start=start, end=stop, text=body, position=position, score=score,
-            )
-            for sha, position, start, stop, page, title, heading, body, score in rows
-        ]  # fmt: skip
+        return [_passage(row, sources) for row in rows]
+
+    def most(self, query: str) -> float:
+        """What bm25 could be at most for this query: of a passage full of each of its terms. FTS5's own formula; a term
+        that stands nowhere counts as the rarest there can be."""
+        with self._working() as connection:
+            total = int(connection.execute("SELECT count(*) FROM spans").fetchone()[0])
+            found = (connection.execute(HOLD, (term,)).fetchone()[0] for term in quoted_terms(query))
+            return sum((K1 + 1) * max(RARE, math.log((total - n + 0.5) / (n + 0.5))) for n in found)
+
+    def passages(self, keys: Sequence[tuple[str, int]], *, corpora: Sequence[str]) -> list[Passage]:
+        """These passages, by (text sha256, position), where the corpora hold them; their score is 0."""
+        with self._working() as connection:
+            sources = self._sources(connection, corpora, {sha for sha, _ in keys})
+            found = (connection.execute(ONE, key).fetchone() for key in keys if key[0] in sources)
+            return [_passage(row, sources) for row in found if row is not None]
 
     def documents(self, corpora: Sequence[str]) -> int:
         """How many texts these corpora hold together."""
@@ -204,6 +222,14 @@ class SearchIndex:
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; {TABLES}; PRAGMA user_version={VERSION};"
             )
         return connection
+
+
+def _passage(row: tuple[Any, ...], sources: Mapping[str, str]) -> Passage:
+    sha, position, start, stop, page, title, heading, body, score = row
+    return Passage(
+        passage_id=f"{sha[:16]}-{position}", source=sources[sha], title=title, page=page,
+        heading=heading or None, sha256=sha, start=start, end=stop, text=body, position=position, score=score,
+    )  # fmt: skip
 
 
 def _insert(connection: sqlite3.Connection, stored: StoredText) -> None:

@@ -24,9 +24,14 @@ def terms(query: str) -> tuple[str, ...]:
     return tuple(kept[:MAX_TERMS])
 
 
+def quoted_terms(query: str) -> list[str]:
+    """What to look for, each in FTS5's language."""
+    return [f'"{term}"' for term in terms(query)]
+
+
 def match_expression(query: str) -> str:
-    """The query in FTS5's language, each term quoted, any of them enough; empty when there is nothing to look for."""
-    return " OR ".join(f'"{term}"' for term in terms(query))
+    """The query in FTS5's language, any of its terms enough; empty when there is nothing to look for."""
+    return " OR ".join(quoted_terms(query))
 
 
 def related(query: str, text: str) -> bool:

@@ -20,6 +20,10 @@ class Settings(MeshSettings):
     """Parsing children; they exist only while documents are read."""
     index_wait: timedelta = timedelta(seconds=20)
     """How long a search waits for the index to see what it must see."""
+    search_vectors: bool = True
+    """Where inference has an embedding model, passages are embedded and searches use both; `false`: words alone."""
+    embed_wait: timedelta = timedelta(seconds=3)
+    """How long a search waits for its query's vector before words decide alone."""
     findings_kept: int = Field(default=1000, ge=1)
     """The newest of each namespace."""
     chunks_kept: timedelta = timedelta(days=1)

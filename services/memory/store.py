@@ -11,7 +11,20 @@ from sqlalchemy import and_, bindparam, delete, exists, func, select, update
 from services.memory.extract import PARSER
 from services.memory.parsers import Parsed, Unparsed
 from services.memory.passages import Cut
-from services.memory.tables import changes, corpora, findings, library_clock, members, pages, parses, pins, put, texts
+from services.memory.tables import (
+    changes,
+    corpora,
+    embedded,
+    findings,
+    library_clock,
+    members,
+    pages,
+    parses,
+    pins,
+    put,
+    texts,
+    vectors,
+)  # fmt: skip
 from services.memory.transfer import Known, Member
 from shared.contracts.library import CorpusView
 from shared.messaging.asyncio_engine import AsyncConnection
@@ -26,7 +39,7 @@ MAX_CHANGES = 400
 
 @dataclass(frozen=True)
 class Change:
-    """`kind`: text, corpus or findings; `key`: its hash, name, or `namespace/goal id`."""
+    """`kind`: text, vectors, corpus or findings; `key`: its hash, name, or `namespace/goal id`."""
 
     seq: int
     kind: str
@@ -226,6 +239,8 @@ class LibraryStore:
         if keys:
             await connection.execute(delete(parses).where(parses.c.text_sha256.in_(keys)))
             await connection.execute(delete(texts).where(texts.c.sha256.in_(keys)))
+            await connection.execute(delete(vectors).where(vectors.c.text_sha256.in_(keys)))
+            await connection.execute(delete(embedded).where(embedded.c.text_sha256.in_(keys)))
             await self.change(connection, [("text", key) for key in keys])
         return len(keys)
 
@@ -233,7 +248,7 @@ class LibraryStore:
         """Of texts and findings that are gone. An index that has not seen them by now keeps words that no corpus
         leads to; removed corpora stay on the list, a name each."""
         old = changes.c.seq < (await self.watermark(connection))[0] - CHANGES_KEPT
-        text_gone = and_(changes.c.kind == "text", ~exists().where(texts.c.sha256 == changes.c.key))
+        text_gone = and_(changes.c.kind.in_(("text", "vectors")), ~exists().where(texts.c.sha256 == changes.c.key))
         await connection.execute(delete(changes).where(old, text_gone))
         told = select(changes.c.key).where(old, changes.c.kind == "findings")
         # by goal id, which has an index: comparing each with each put together took minutes for ten thousand goals

@@ -134,6 +134,25 @@ pins = Table(  # texts that remembered findings cite: they stay although no corp
     Column("namespace", String(64), primary_key=True),
     Column("goal_id", Text, primary_key=True),
 )
+vectors = Table(  # of passages; an empty one: this passage cannot have one
+    "vectors",
+    _metadata,
+    Column("passage", String(80), primary_key=True),  # text_sha256/position: one column, so that many can be asked for
+    Column("model", String(200), primary_key=True),
+    Column("text_sha256", HASH, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float32, little-endian, of length 1
+    Index("vectors_text", "text_sha256", "model", "position"),
+)
+embedded = Table(  # texts all of whose passages are embedded, and the change from which on searches see it
+    "embedded",
+    _metadata,
+    Column("text_sha256", HASH, primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("passages", Integer, nullable=False),
+    Column("signs", LargeBinary, nullable=False),  # of its vectors' numbers, a bit each: what a search looks through
+)
 PAGE = 500
 """Rows or keys of one statement: far below SQLite's 32,766 variables."""
 

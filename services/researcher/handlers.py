@@ -15,6 +15,9 @@ from shared.errors import Rejected
 from shared.runtime.agent import StepContext, StepOutcome
 from shared.runtime.spending import usage_of
 
+MEANING = 4000
+"""Characters of a question that a search takes."""
+
 
 @dataclass(frozen=True)
 class Read:
@@ -87,7 +90,8 @@ class Researcher:
     async def _read(self, context: StepContext) -> Read:
         """Corpora and earlier findings side by side. A web search would be one more ranking here."""
         step = context.step
-        rankings, documents = await self._search(context, queries(step.question), limit=self.search_limit)
+        wanted = queries(step.question)
+        rankings, documents = await self._search(context, wanted, limit=self.search_limit, meaning=step.question)
         earlier = await self._recall(context)
         inputs = research.quoted(item for result in step.inputs for item in result.evidence)
         passages = research.merged([*rankings, earlier, inputs])
@@ -99,12 +103,18 @@ class Researcher:
         return Read(passages, documents, absent)
 
     async def _search(
-        self, context: StepContext, wanted: Sequence[str], *, limit: int
+        self, context: StepContext, wanted: Sequence[str], *, limit: int, meaning: str | None = None
     ) -> tuple[list[tuple[Passage, ...]], int]:
+        """`meaning`: what the first of these searches is the content words of. A vector of the whole question finds
+        more than one of its content words alone (`benchmarks/search`)."""
         step = context.step
         if not step.corpora:
             return [], 0
-        asked = [Search(corpora=step.corpora, query=q, limit=limit, watermark=step.watermark) for q in wanted]
+        meanings = [meaning and meaning[:MEANING], *[None] * (len(wanted) - 1)]
+        asked = [
+            Search(corpora=step.corpora, query=query, meaning=meant, limit=limit, watermark=step.watermark)
+            for query, meant in zip(wanted, meanings, strict=True)
+        ]
         timeout = self.search_timeout.total_seconds()
         replies = await asyncio.gather(*(context.ask(each, PassagesFound, deadline_s=timeout) for each in asked))
         return [reply.passages for reply in replies], max((reply.documents for reply in replies), default=0)

@@ -1,5 +1,7 @@
 """The library: between clients, agents and memory. Documents travel by message, never by path."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from shared.contracts.goals import Name
@@ -130,10 +132,14 @@ class CorporaOpened(Reply, owner="memory", name="corpora_opened"):
 
 
 class Search(Command, owner="memory", name="search"):
-    """The passages of these corpora nearest to the query (words, no syntax). Answered by `PassagesFound`."""
+    """The passages of these corpora nearest to the query (words, no syntax). Answered by `PassagesFound`.
+
+    `meaning`: the question as it was asked, of which the vector is taken; null: of the query.
+    """
 
     corpora: tuple[str, ...]
     query: str = Field(min_length=1, max_length=4000)
+    meaning: str | None = Field(default=None, max_length=4000)
     limit: int = Field(default=10, ge=1, le=100)
     watermark: int = 0
 
@@ -155,10 +161,13 @@ class Passage(Value):
 
 
 class PassagesFound(Reply, owner="memory", name="passages_found"):
-    """Best first. `documents`: how many were searched."""
+    """Best first. `documents`: how many were searched. `found_by`: the ranking is of words (bm25) alone, or fused with
+    that of vectors (`embedder` names the model), and `score` is then the fused one."""
 
     passages: tuple[Passage, ...]
     documents: int = 0
+    found_by: Literal["words", "words and vectors"] = "words"
+    embedder: str | None = None
 
 
 class Span(Value):

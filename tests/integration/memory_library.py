@@ -44,9 +44,9 @@ class Memory:
         async with self.database.unit() as unit:
             rows, members = [], []
             for name, text in files.items():
-                document = assemble(name.capitalize(), [Block(text)])
-                rows.append((_hash(text), "txt", Parsed(document, cut(document))))
-                members.append(Member(name, _hash(text), document.sha256))
+                row, member = document(name, text)
+                rows.append(row)
+                members.append(member)
             await self.library.save(unit.connection, rows, now=NOW)
             return await self.library.set_members(unit.connection, corpus, put_in=members, take_out=(), now=NOW)
 
@@ -82,6 +82,12 @@ async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def _nowhere(out: Outgoing) -> None:
     raise AssertionError(f"nothing is published here: {out.type}")
+
+
+def document(name: str, text: str) -> tuple[tuple[str, str, Parsed], Member]:
+    """A file as the store takes it: its row, and what a corpus knows of it."""
+    parsed = assemble(name.capitalize(), [Block(text)])
+    return (_hash(text), "txt", Parsed(parsed, cut(parsed))), Member(name, _hash(text), parsed.sha256)
 
 
 def _hash(text: str) -> str:

@@ -134,3 +134,11 @@ def test_a_stream_that_goes_round_is_cut_after_the_first_round() -> None:
 def test_the_cut_is_always_within_the_text(text: str) -> None:
     cut = repeats_from(text)
     assert cut is None or 0 < cut <= len(text)
+
+
+def test_no_gateway_gets_all_documents_that_nobody_named_for_it() -> None:
+    gateway = Host("https://gateway", (Model("text-embedding-3", chats=False, embeds=True),), provider="openai")
+    own = Host("http://127.0.0.1:11434", (Model("all-minilm:latest", chats=False, embeds=True),))
+    assert choose_embedder([gateway], "") is None
+    assert choose_embedder([gateway, own], "") == (own, own.models[0])
+    assert choose_embedder([gateway, own], "openai/text-embedding-3") == (gateway, gateway.models[0])

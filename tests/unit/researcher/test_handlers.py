@@ -83,6 +83,7 @@ def test_a_question_becomes_findings_with_verbatim_quotes():
     assert outcome.engine == "extractive"
     assert outcome.usage.calls == 0
     assert {search.watermark for search in mesh.of(Search)} == {17}
+    assert [search.meaning for search in mesh.of(Search)] == ["How many nodes does a quorum queue need?"]
     assert mesh.said[0] == "searching"
 
 
