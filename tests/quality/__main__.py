@@ -9,8 +9,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.quality.figures import figures
+from services.inference.ollama_client import OllamaHost
+from tests.quality.figures import Figures, figures
 from tests.quality.gate import judged
+from tests.quality.vectors import Vectors
 
 
 def main() -> int:
@@ -19,13 +21,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="how many corpora (default 3)")
     parser.add_argument("--seed", type=int, default=int(datetime.now(UTC).strftime("%Y%m%d")), help="the first seed")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of lines")
+    parser.add_argument("--ollama", metavar="URL", help="search by words and vectors: a host that has the model")
+    parser.add_argument("--model", default="all-minilm", help="an embedding model (default all-minilm)")
     options = parser.parse_args()
     if not 1 <= options.seeds <= 1000:
         parser.error("--seeds: 1 to 1000")
     with tempfile.TemporaryDirectory() as folder:
         found = []
         for seed in range(options.seed, options.seed + options.seeds):
-            found.append(asyncio.run(figures(seed, Path(folder))))
+            found.append(asyncio.run(_figures(seed, Path(folder), options)))
             if not options.json:
                 print(found[-1].line(), flush=True)
     gate = judged()
@@ -39,6 +43,16 @@ def main() -> int:
     for problem in problems:
         print(f"quality: {problem}", file=sys.stderr)
     return 1 if problems else 0
+
+
+async def _figures(seed: int, folder: Path, options: argparse.Namespace) -> Figures:
+    if options.ollama is None:
+        return await figures(seed, folder)
+    host = OllamaHost(options.ollama)
+    try:
+        return await figures(seed, folder, vectors=Vectors(host, options.model))
+    finally:
+        await host.close()
 
 
 if __name__ == "__main__":
