@@ -6,7 +6,7 @@ a low share for every passage, and vectors decide; whoever asks in its own words
 passage's vector counts by its place between the nearest one and the last of the nearest, which makes models alike.
 
 Reciprocal ranks, the usual way, know only places: a best passage that has every word of the query weighs as much as one
-that shares a single word. Measured beside this in `benchmarks/search`; decided in docs/decisions/0010.
+that shares a single word. Measured beside this in `benchmarks/search`; decided in docs/decisions/0011.
 """
 
 from collections.abc import Hashable, Sequence

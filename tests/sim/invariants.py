@@ -13,7 +13,7 @@ from tests.sim.world import CLIENT, World
 
 MOST_DEATHS = 3
 """Of one copy of a message: beside others, alone, and once more alone. Then it is a dead letter. An author that died
-before it knew of its confirm sends another copy, which nobody can tell from a first one until one of them is handled."""
+before it knew of its confirm sends another copy, which nobody can tell from the first until one of them is handled."""
 END_EVENTS = {"goal_completed", "goal_failed", "goal_cancelled"}
 
 
