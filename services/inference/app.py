@@ -14,9 +14,11 @@ from services.inference.scripted import Script
 from services.inference.settings import Settings
 from services.inference.store import Ledger
 from services.inference.tables import MIGRATIONS, TABLES
+from services.inference.token_reading import TokenReader
 from shared.contracts.generation import DescribeEngine, Embed, Generate
 from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
 from shared.contracts.steps import StepsStopped
+from shared.contracts.stream import ReadTokens, TokensWanted, WatchTokens
 from shared.contracts.supervision import ChildDied
 from shared.contracts.tokens import ShowTokens
 from shared.messaging.topology import INFERENCE
@@ -49,6 +51,10 @@ def build(settings: Settings) -> Service:
     service.subscribe(INFERENCE, PreloadModel, models.on_preload)
     service.subscribe(INFERENCE, UnloadModel, models.on_unload)
     service.subscribe(INFERENCE, RemoveModel, models.on_remove)
+    reader = TokenReader(service.database, calls.streams, service.publisher)
+    service.subscribe(INFERENCE, WatchTokens, reader.on_watch)
+    service.subscribe(INFERENCE, ReadTokens, reader.on_read)
+    service.hear(TokensWanted, reader.on_wanted)
     service.hear(StepsStopped, inference.on_steps_stopped)
     service.hear(ChildDied, inference.on_child_died)
     service.background(calls.run)

@@ -18,6 +18,7 @@ from services.inference.engines import Engines
 from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
 from services.inference.running import Running
 from services.inference.store import Claim, Ledger
+from services.inference.token_stream import TokenStreams
 from services.inference.upstream import Answer
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.goals import StepProgress
@@ -48,6 +49,9 @@ class Calls:
     kept: timedelta = timedelta(days=7)
     running: dict[str, Running] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.streams = TokenStreams(self.publisher, self.running)
 
     def wake(self) -> None:
         self._wake.set()
@@ -167,11 +171,13 @@ class Calls:
         self.engines.busy[call.choice.lane] += 1
         call.task = asyncio.create_task(self._run(call), name=f"call {call.claim.id[:8]}")
         call.task.add_done_callback(lambda _: self._ended(call))
+        self.streams.begin(call)
 
     def _ended(self, call: Running) -> None:
         self.engines.busy[call.choice.lane] -= 1
         if self.running.get(call.claim.id) is call:
             del self.running[call.claim.id]
+        self.streams.gone(call)
         self.wake()
 
     async def _run(self, call: Running) -> None:
@@ -228,6 +234,8 @@ class Calls:
                 await asyncio.sleep(1.0)
         if waiters is None:
             log.info("late_result_dropped", call=call.claim.id)
+        else:
+            self.streams.end(call, result)
 
     async def _show_life(self, call: Running) -> None:
         key = call.claim.request.call

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from services.inference.generation import Choice
 from services.inference.store import Claim
-from services.inference.upstream import Answer
+from services.inference.upstream import Answer, Count
+from services.inference.written import Written
 from shared.contracts.generation import Generated, Timings, Usage
 
 
@@ -25,10 +26,17 @@ class Running:
     """The model has ended; what is left is to keep the result."""
     lost: bool = False
     """Another took it over; it is being cancelled."""
+    written: Written = field(default_factory=Written)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """More was written, or its result is kept."""
+    kept: Generated | None = None
 
     def on_token(self, count: int) -> None:
         self.first_token = self.first_token or time.monotonic()
         self.tokens = count
+        if isinstance(count, Count) and count.text:
+            self.written.add(count.text)
+            self.news.set()
 
     def says(self) -> str:
         """`143 tokens, 11/s`, or how long the first one has been waited for."""

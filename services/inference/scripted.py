@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from services.inference import extractive
 from services.inference.generation import EngineFailed, Trouble, tokens_guess
-from services.inference.upstream import Answer, Progress
+from services.inference.upstream import Answer, Count, Progress
 from shared.contracts.generation import Generate
 
 
@@ -45,8 +45,8 @@ class Script:
             raise EngineFailed(trouble, f"scripted: {fault}")
         text = chosen["text"] if "text" in chosen else extractive.answer(request.inputs)
         pieces = text.split(" ")
-        for count in range(1, len(pieces) + 1):
-            on_token(count)
+        for count, piece in enumerate(pieces, start=1):
+            on_token(Count.of(count, piece if count == 1 else f" {piece}"))
             await asyncio.sleep(token_s)
         tokens_in = tokens_guess("".join(message.content for message in request.messages))
         finish = "length" if fault == "length" else str(chosen.get("finish", "stop"))

@@ -17,8 +17,22 @@ from shared.contracts.generation import Generate
 LOOK_EVERY = 16
 """Tokens between two looks for a stream that goes round in circles."""
 PROBE_S = 3.0
+
+
+class Count(int):
+    """The number of tokens so far, and what the last one added to the answer: nothing, where it was a thought."""
+
+    text: str = ""
+
+    @classmethod
+    def of(cls, count: int, text: str) -> Count:
+        counted = cls(count)
+        counted.text = text
+        return counted
+
+
 Progress = Callable[[int], None]
-"""Called with the number of tokens so far, at each one."""
+"""Called with the `Count` of tokens at each one; a plain number where there is no text to show."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ async def read_answer(
                 texts.append(piece.text)
                 thoughts.append(piece.thinking)
                 seen += 1
-                on_token(seen)
+                on_token(Count.of(seen, piece.text))
             finish = piece.finish or finish
             usage = piece if piece.tokens_in or piece.tokens_out else usage
             if seen and seen % LOOK_EVERY == 0 and not finish and (cut := repeats_from("".join(texts))) is not None:

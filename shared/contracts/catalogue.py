@@ -10,13 +10,14 @@ from shared.contracts import (
     models,
     redrive,
     steps,
+    stream,
     supervision,
     tokens,
 )
 from shared.contracts.message import Message
 
 CONVERSATIONS = (
-    goals, redrive, steps, generation, tokens, models, library, findings, dead_letters, supervision, message,
+    goals, redrive, steps, generation, stream, tokens, models, library, findings, dead_letters, supervision, message,
 )  # fmt: skip
 
 

@@ -130,6 +130,14 @@ class Link:
         queue = await self._broker.declare_queue(self._own)
         await queue.bind(exchange, routing_key=key)
 
+    async def unbind_own(self, keys: Iterable[str]) -> None:
+        """Not any more. While the broker is away they stay: what comes with them is for nobody."""
+        with contextlib.suppress(*_LOST):  # a time-out is an OSError
+            async with asyncio.timeout(ASK_S if self.connected else 0):
+                queue = await self._broker.declare_queue(self._own)
+                for key in keys:
+                    await queue.unbind(topology.EVENTS, routing_key=key)
+
     async def publish(self, out: Outgoing) -> None:
         """Publishes and waits for the confirm, through reconnects, at most `publish_timeout_s` seconds.
 

@@ -8,8 +8,10 @@ from shared.messaging.envelope import CAUSATION_ID, GOAL_ID, TRACEPARENT, Envelo
 from shared.messaging.ids import derived_id
 from shared.messaging.topology import COMMANDS, EVENTS
 
-TRANSIENT = frozenset({"step_progress.v1", "transfer_progress.v1", "step_renewed.v1"})
-"""Signs of life: the next one replaces them, so they need no disk."""
+TRANSIENT = frozenset(
+    {"step_progress.v1", "transfer_progress.v1", "step_renewed.v1", "tokens_written.v1", "tokens_wanted.v1"}
+)
+"""Signs of life, parts of a stream: the next one replaces them, or they are asked for again, so they need no disk."""
 
 
 @dataclass(frozen=True)
