@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from aio_pika import IncomingMessage
-from aio_pika.abc import AbstractConnection
+from aio_pika import DeliveryMode, IncomingMessage, Message
+from aio_pika.abc import AbstractConnection, AbstractExchange
 from aiormq.exceptions import AMQPError, ChannelAccessRefused, DeliveryError, PublishError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
@@ -47,7 +47,7 @@ class Link:
     def __post_init__(self) -> None:
         be_lenient()
         self._up = asyncio.Event()
-        self._exchanges: set[str] = set()
+        self._exchanges: dict[str, AbstractExchange] = {}
         self._subscribers: dict[str, RabbitSubscriber] = {}
         self._draining = False
         self._looking_up = asyncio.Lock()
@@ -150,7 +150,8 @@ class Link:
             if left <= 0:
                 raise Retryable(f"the broker did not confirm within {self.publish_timeout_s:.0f} s")
             try:
-                await asyncio.wait_for(self._publish(out), left)
+                async with asyncio.timeout(left):
+                    await self._publish(out)
                 return
             except PublishError:
                 if not out.mandatory:
@@ -164,31 +165,29 @@ class Link:
                 pause_s = min(1.0, pause_s * 2)
 
     async def _publish(self, out: Outgoing) -> None:
-        await self._broker.publish(
+        message = Message(
             out.body,
-            exchange=await self._known(out.exchange) if out.exchange else None,
-            routing_key=out.routing_key,
-            mandatory=out.mandatory or out.exchange == "",
-            persist=out.persistent,
             message_id=out.message_id,
-            message_type=out.type,
+            type=out.type,
             headers=out.headers,
             correlation_id=out.correlation_id or out.message_id,
             reply_to=out.reply_to,
             priority=out.priority,
             content_type="application/json",
+            delivery_mode=DeliveryMode.PERSISTENT if out.persistent else DeliveryMode.NOT_PERSISTENT,
             timestamp=datetime.now(UTC),
             user_id=self.user,
         )
+        exchange = self._exchanges.get(out.exchange) or await self._look_up(out.exchange)
+        await exchange.publish(message, out.routing_key, mandatory=out.mandatory or out.exchange == "")
 
-    async def _known(self, name: str) -> RabbitExchange:
-        """Looked up once, by one: a hundred first messages would each look it up, one after another."""
-        exchange = RabbitExchange(name, declare=False)
-        if name not in self._exchanges:
-            async with self._looking_up:
-                await self._broker.declare_exchange(exchange)
-                self._exchanges.add(name)
-        return exchange
+    async def _look_up(self, name: str) -> AbstractExchange:
+        """By one, once: a hundred first messages would each look it up, one after another."""
+        async with self._looking_up:
+            if name not in self._exchanges:
+                found = RabbitExchange(name, declare=False) if name else RabbitExchange()
+                self._exchanges[name] = await self._broker.declare_exchange(found)
+            return self._exchanges[name]
 
     async def _wait_until_up(self, deadline: float, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
