@@ -90,8 +90,8 @@ def goal(number: int) -> bytes:
 
 
 async def _run(home: Path, url: str, client: stage.Client, options: argparse.Namespace) -> dict[str, float]:
-    hops = await _hops(url)
-    disk = await asyncio.to_thread(_commits, home / "data" / f"commit-{uuid4().hex[:6]}.db")
+    hop_times = await hops(url)
+    disk = await asyncio.to_thread(commits, home / "data" / f"commit-{uuid4().hex[:6]}.db")
     took = [await client.submit(goal(n)) for n in range(options.latency)]
     gate = asyncio.Semaphore(options.in_flight)
 
@@ -102,7 +102,7 @@ async def _run(home: Path, url: str, client: stage.Client, options: argparse.Nam
     began = time.perf_counter()
     await asyncio.gather(*(one(number) for number in range(options.goals)))
     rate = options.goals / (time.perf_counter() - began)
-    hop, commit = stage.middle(hops), stage.middle(disk)
+    hop, commit = stage.middle(hop_times), stage.middle(disk)
     return {
         "p50_s": stage.middle(took),
         "p99_s": stage.tail(took),
@@ -135,7 +135,7 @@ async def _forward(url: str) -> None:
     await FastStream(broker).run()
 
 
-async def _hops(url: str) -> list[float]:
+async def hops(url: str) -> list[float]:
     """Seconds of one hop: half of there and back, between two FastStream processes, confirmed and persistent."""
     broker, back = _broker(url), asyncio.Event()
 
@@ -155,7 +155,7 @@ async def _hops(url: str) -> list[float]:
     return took[HOPS // 10 :]
 
 
-def _commits(file: Path) -> list[float]:
+def commits(file: Path) -> list[float]:
     """Seconds of one durable transaction of an inbox row, a state row and two outbox rows, in plain SQLite."""
     with sqlite3.connect(file, isolation_level=None) as connection:
         for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"):

@@ -43,6 +43,14 @@ def test_a_chain_of_tasks_ends_with_durability_and_without(tmp_path: Path) -> No
     assert found["on_over_off"][0] > 0
 
 
+def test_a_model_call_has_three_commits_and_all_ways_wait_for_the_first_token(tmp_path: Path) -> None:
+    found = run("inference", tmp_path, "--at-once", "2")
+    assert found["commits_in_log"] <= 3
+    direct, stream = (found["at_once"]["2"][way] for way in ("direct", "stream"))
+    assert 0.1 <= direct["first_p50_s"][0] < direct["p50_s"][0] - 0.2
+    assert direct["first_p50_s"][0] + stream["first_p50_s"][0] >= 0.1
+
+
 def test_a_planner_keeps_as_many_goals_in_flight_as_it_is_allowed(tmp_path: Path) -> None:
     found = run("in_flight", tmp_path)
     assert found["in_flight"] >= 18
