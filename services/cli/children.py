@@ -16,10 +16,30 @@ FIELDS = ("service", "instance", "pid", "container", "state", "restarts", "uptim
 def noted(home: Path) -> list[dict[str, Any]]:
     """The rows as the watchdog last wrote them; empty when there are none."""
     try:
-        rows = json.loads((home / "run" / "children.json").read_text())
-    except (OSError, ValueError):
+        return _rows((home / "run" / "children.json").read_text())
+    except OSError:
+        return []
+
+
+def rows_in(text: str) -> list[dict[str, Any]]:
+    """The rows of `ps` in a file of another machine, or of a container: whose processes cannot be looked at."""
+    now = time.time()
+    return [shaped(row | {"uptime_s": _uptime(row, now)}) for row in _rows(text)]
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(text)
+    except ValueError:
         return []
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _uptime(row: Mapping[str, Any], now: float) -> float:
+    started_at = row.get("started_at")
+    if row.get("state") == "running" and isinstance(started_at, int | float):
+        return round(max(0.0, now - started_at), 1)
+    return float(row.get("uptime_s") or 0.0)
 
 
 def now_true(row: Mapping[str, Any], *, now: float) -> dict[str, Any]:
@@ -28,8 +48,8 @@ def now_true(row: Mapping[str, Any], *, now: float) -> dict[str, Any]:
     if row.get("state") in {"running", "starting"} and isinstance(row.get("pid"), int):
         if not alive(row["pid"]):
             current |= {"state": "stopped", "uptime_s": 0.0, "pid": None}
-        elif isinstance(row.get("started_at"), int | float):
-            current["uptime_s"] = round(max(0.0, now - row["started_at"]), 1)
+        else:
+            current["uptime_s"] = _uptime(row, now)
     return current
 
 

@@ -6,11 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from services.cli import compose
-from services.cli.children import rows_of, shaped
+from services.cli.children import shaped
 from services.cli.console import duration, print_json, print_table, say
-from services.cli.mesh import Mesh, keeper_alive, locate
+from services.cli.handshake import broker_at
+from services.cli.mesh import Mesh, locate
 from services.cli.options import AsJson, Url
 from services.cli.outcome import Exit, run_async
+from services.cli.without_broker import noted_rows
 from shared.errors import NoMesh, NoReply, RequestFailed
 
 if TYPE_CHECKING:
@@ -104,15 +106,20 @@ def run_rows(mesh: Mesh, told: list[str] | None = None) -> list[dict[str, Any]]:
             rows.extend(await asked(client, told))
         return Exit.DONE
 
+    found = broker_at(mesh.url)
+    noted, said = ([], "") if found.answers else _without_broker(mesh)
+    if noted:  # known at once, without waiting for a broker
+        say(said or f"no broker answers at {mesh.address}; this is what is known without")
+        return noted
     try:
         run_async(work)
         return rows
     except (NoMesh, NoReply) as error:
-        fallback = _without_broker(mesh)
-        if not fallback:
+        noted, said = _without_broker(mesh)
+        if not noted:
             raise
-        say(f"{error.reason}; this is what is known without")
-        return fallback
+        say(said or f"{error.reason}; this is what is known without")
+        return noted
 
 
 async def asked(client: MeshClient, told: list[str] | None = None) -> list[dict[str, Any]]:
@@ -137,12 +144,12 @@ async def asked(client: MeshClient, told: list[str] | None = None) -> list[dict[
     return rows
 
 
-def _without_broker(mesh: Mesh) -> list[dict[str, Any]]:
+def _without_broker(mesh: Mesh) -> tuple[list[dict[str, Any]], str]:
+    """Rows, and what the watchdog says of the broker."""
     if mesh.found_by in {"--url", "WARREN_AMQP_URL"}:
-        return []
-    if keeper_alive(mesh.home):
-        return rows_of(mesh.home)
-    return _containers() if mesh.mode == "docker" else []
+        return [], ""
+    rows, away = noted_rows(mesh)
+    return (rows, away) if rows or mesh.mode != "docker" else (_containers(), "")
 
 
 def _containers() -> list[dict[str, Any]]:

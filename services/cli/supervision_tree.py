@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from services.cli.console import duration, print_json, say
+from services.cli.handshake import broker_at
 from services.cli.mesh import locate
 from services.cli.options import AsJson, Url
 from services.cli.outcome import Exit, run_async
+from services.cli.without_broker import noted_tree
+from shared.errors import NoMesh, NoReply
 
 if TYPE_CHECKING:
     from shared.contracts.supervision import TreeDescribed, TreeNode, TreeReloaded
@@ -18,7 +21,10 @@ MARKS = {"running": "●", "starting": "○", "stopped": "·", "held": "-", "qua
 
 
 def tree(*, as_json: AsJson = False, url: Url = None) -> int:
-    """Draw the supervision tree: states, restarts left, uptime, who failed last."""
+    """Draw the supervision tree: states, restarts left, uptime, who failed last.
+
+    Without a broker it is drawn from what the watchdog wrote down, and says so.
+    """
     mesh = locate(url)
     answers: list[TreeDescribed] = []
 
@@ -30,7 +36,17 @@ def tree(*, as_json: AsJson = False, url: Url = None) -> int:
             answers.append(await client.ask(DescribeTree(), TreeDescribed, deadline_s=PATIENCE_S))
         return Exit.DONE
 
-    run_async(work)
+    noted = None if broker_at(mesh.url).answers else noted_tree(mesh)  # known at once, without waiting for a broker
+    try:
+        if noted is None:
+            run_async(work)
+    except (NoMesh, NoReply):
+        noted = noted_tree(mesh)
+        if noted is None:
+            raise
+    if noted:
+        say(noted.said)
+        answers.append(noted.tree)
     if as_json:
         print_json(answers[0])
         return Exit.DONE

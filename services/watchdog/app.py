@@ -26,6 +26,7 @@ from services.watchdog.post_mortem import PostMortem
 from services.watchdog.process_engine import ProcessEngine
 from services.watchdog.reloading import Reloading
 from services.watchdog.settings import ROOT, Settings
+from services.watchdog.snapshot import Snapshot
 from services.watchdog.supervision import Supervisor
 from services.watchdog.tree import Group, without
 from services.watchdog.tree_file import TreeError, parse_tree
@@ -113,7 +114,8 @@ def build(settings: Settings) -> Mesh:
         service.subscribe(WATCHDOG, ReloadTree, reloading.on_reload_tree)
         return service
 
-    return Mesh(settings, watch, connect, keeper_pid, epoch, reloading.reload)
+    snapshot = Snapshot(settings.home / "run" / "tree.json", reloading.described, watch.leads)
+    return Mesh(settings, watch, connect, keeper_pid, epoch, reloading.reload, snapshot)
 
 
 def _service(settings: Settings, watch: Watch, announcements: Announcements, autoscaler: Autoscaler) -> Service:

@@ -20,6 +20,7 @@ import structlog
 from services.watchdog import log_files
 from services.watchdog.epoch import BEAT_S, Epoch
 from services.watchdog.settings import Settings
+from services.watchdog.snapshot import Snapshot
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.watch import Watch
 from shared.runtime.heartbeat import beat
@@ -44,6 +45,7 @@ class Mesh:
     keeper_pid: int | None = None
     epoch: Epoch | None = None
     reload: Callable[[], object] = lambda: None
+    snapshot: Snapshot | None = None
     over: Callable[[int], None] = lambda code: None
     _leads: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +60,8 @@ class Mesh:
         watching = asyncio.create_task(self.watch.run())
         beside = [asyncio.create_task(self._talk()), asyncio.create_task(self._beat())]
         beside += [asyncio.create_task(self._lead()), asyncio.create_task(self._keep_logs_short())]
+        if self.snapshot:
+            beside.append(asyncio.create_task(self.snapshot.keep(lambda: self._connected)))
         try:
             code = await self._until_over(watching)
             self.over(code)
@@ -166,10 +170,13 @@ class Mesh:
 
     async def _beat(self) -> None:
         def status() -> dict[str, object]:
-            connected = self._service is not None and self._service.link.connected
-            return {"ready": True, "reason": "" if connected else "the broker is away; supervision goes on"}
+            return {"ready": True, "reason": "" if self._connected else "the broker is away; supervision goes on"}
 
         await beat(self.settings.beat_file, status)
+
+    @property
+    def _connected(self) -> bool:
+        return self._service is not None and self._service.link.connected
 
     def _write_mesh_file(self) -> None:
         if self.settings.mode == "docker":

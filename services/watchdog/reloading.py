@@ -48,6 +48,10 @@ class Reloading:
         return self.reload()
 
     async def on_describe_tree(self, message: DescribeTree, envelope: Envelope) -> TreeDescribed:
+        return self.described()
+
+    def described(self) -> TreeDescribed:
+        """The tree as it runs now."""
         watch = self.watch
         return TreeDescribed(
             nodes=describe(watch.supervisor, watch.clock(), self._uptime),
