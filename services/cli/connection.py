@@ -33,8 +33,10 @@ class MeshClient(Protocol):
     def goal_id(self, message_id: str) -> str:
         """The id of the goal that a message with this id submits."""
 
-    def watch(self, subject: str, *events: type[Event]) -> AbstractAsyncContextManager[asyncio.Queue[Event]]:
-        """A queue on which these events about this subject arrive from now on."""
+    def watch(
+        self, subject: str, *events: type[Event], most: int = 0
+    ) -> AbstractAsyncContextManager[asyncio.Queue[Event]]:
+        """A queue on which these events about this subject arrive from now on; `most`: then the oldest give way."""
 
 
 @asynccontextmanager

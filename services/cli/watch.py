@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def watch(
-    goal: str, /, *, since: Annotated[int, Parameter(name="--from")] = 1, as_json: AsJson = False, url: Url = None
+    goal: str,
+    /,
+    *,
+    since: Annotated[int, Parameter(name="--from")] = 1,
+    tokens: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    as_json: AsJson = False,
+    url: Url = None,
 ) -> int:
     """Watch a goal until it ends: nothing missed, nothing twice. Leaving does not stop it.
 
@@ -23,6 +29,7 @@ def watch(
     ----------
     goal: Its id, or the beginning of it.
     since: The sequence number of the first event to show.
+    tokens: Print what the models write, as they write it, instead of what happens.
     """
     from services.cli.connection import connected
     from services.cli.fetch import shown
@@ -31,15 +38,20 @@ def watch(
     from services.cli.run_goal import watch as show_until_end
     from services.cli.tree import GoalTree
     from services.cli.view import view_for
+    from services.cli.writing import show_text
 
     if since < 1:
         raise UsageError("--from counts from 1")
+    if tokens and as_json:
+        raise UsageError("--tokens prints text, --json events: one of them")
 
     async def work() -> int:
         async with connected(url) as client:
             seen = (await shown(client, goal)).goal
             async with following(client, seen.goal_id, after=since - 1) as follower:
-                if as_json:
+                if tokens:
+                    await show_text(client, follower)
+                elif as_json:
                     await _print_events(follower)
                 else:
                     await show_until_end(follower, view_for(GoalTree(seen.goal, seen.goal_id)))

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from shared.contracts.generation import CallKey, Generate, Generated
 from shared.contracts.message import Done, Event
 from shared.contracts.stream import ReadTokens, TokensRead, TokensWritten, WatchTokens
 from shared.runtime.client import Client
+from shared.runtime.goal_tokens import Over, goal_tokens
 from shared.runtime.tokens import Ended, Restarted, Text, TokenPiece
 from shared.testing.fault_proxy import FaultProxy
 from shared.testing.stub_ollama import StubOllama
@@ -25,6 +27,8 @@ from tests.unit.inference.requests import generate
 
 WORDS = [f"Wörd {n}. " for n in range(40)]
 ANSWER = "".join(WORDS)
+SLOW_S, FAST_S = 0.4, 0.02
+"""Between two words: slow enough that each comes alone and forty take longer than any machine needs; and the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +39,22 @@ def postgres() -> Iterator[str]:
 
 @asynccontextmanager
 async def stub() -> AsyncIterator[StubOllama]:
-    """Says forty words in two seconds."""
-    async with StubOllama.listening(words=WORDS, token_s=0.05, latency_s=0.05) as host:
+    """Says forty words, slowly until somebody makes it fast."""
+    async with StubOllama.listening(words=WORDS, token_s=SLOW_S) as host:
         yield host
+
+
+@dataclass
+class Until:
+    """The model speaks slowly until so many have come by."""
+
+    host: StubOllama
+    awaited: int
+
+    def come(self, *_: object) -> None:
+        self.awaited -= 1
+        if self.awaited == 0:
+            self.host.token_s = FAST_S
 
 
 def settings(host: StubOllama) -> dict[str, str]:
@@ -93,15 +110,15 @@ async def test_cut_connections_leave_no_mark_on_the_text(amqp_url: str, tmp_path
         serving(tmp_path, services_line.url, **settings(host)),
         Client.connect(line.url) as client,
     ):
-        uncut = await read(client, request())
 
         def both() -> None:
             line.cut()
             services_line.cut()
 
-        cut = await read(client, request(), {3: line.cut, 6: services_line.cut, 9: both})
+        cuts = {2: line.cut, 4: services_line.cut, 6: both, 8: Until(host, 1).come}
+        cut = await read(client, request(), cuts)
+        uncut = await read(client, request())
     assert shown(uncut) == shown(cut) == result_of(cut).text == ANSWER
-    assert len(uncut) > 10
     assert not any(isinstance(piece, Restarted) for piece in [*uncut, *cut])
     assert len(host.calls) == 2
     assert min(line.accepted, services_line.accepted) >= 3
@@ -117,7 +134,8 @@ async def test_the_death_of_inference_is_told_and_the_text_begins_anew(amqp_url:
                 first.wait()
                 begun.set()
 
-            reading = asyncio.create_task(read(client, request(), {4: kill}))
+            # three pieces, the death of the process, `restarted`, two words of the second attempt: then the rest
+            reading = asyncio.create_task(read(client, request(), {3: kill, 6: Until(host, 1).come}))
             async with asyncio.timeout(DEADLINE_S):
                 await begun.wait()
         async with serving(tmp_path, amqp_url, **settings(host)):
@@ -126,7 +144,7 @@ async def test_the_death_of_inference_is_told_and_the_text_begins_anew(amqp_url:
     assert [pieces[n] for n in restarts] == [Restarted(attempt=2)]
     assert shown(pieces[: restarts[0]]) in ANSWER
     assert shown(pieces) == result_of(pieces).text == ANSWER
-    assert len(pieces) - restarts[0] > 5  # as it was written, not only from the answer at its end
+    assert [type(piece) for piece in pieces[2:5]] == [Text, Restarted, Text]
     assert len(host.calls) == 2
 
 
@@ -139,18 +157,19 @@ async def test_many_may_look_on_and_a_call_that_is_done_comes_at_once(amqp_url: 
         Client.connect(amqp_url) as other,
     ):
         joining: list[asyncio.Task[list[TokenPiece]]] = []
+        both = Until(host, 2)
 
         def look_on() -> None:
-            joining.extend(asyncio.create_task(read(other, call)) for call in (asked, asked.call))
+            joining.extend(asyncio.create_task(read(other, call, {1: both.come})) for call in (asked, asked.call))
 
-        first = await read(client, asked, {5: look_on})
+        first = await read(client, asked, {3: look_on})
         joined, looked_on = await asyncio.gather(*joining)
         again = await read(client, asked)
         known = await read(client, asked.call)
     assert shown(first) == shown(joined) == shown(looked_on) == shown(again) == shown(known) == ANSWER
-    assert (len(joined) > 5, len(looked_on) > 5) == (True, True)
-    assert isinstance(joined[0], Text)
-    assert len(joined[0].text) > len(WORDS[0])  # what had been written before comes at once
+    for onlooker in (joined, looked_on):
+        assert [type(piece) for piece in onlooker[:2]] == [Text, Text]
+        assert len(shown(onlooker[:1])) > len(WORDS[0])  # what had been written before comes at once
     assert [type(piece) for piece in again] == [type(piece) for piece in known] == [Text, Ended]
     assert (result_of(again).cached, len(host.calls)) == (True, 1)
 
@@ -159,6 +178,7 @@ async def test_what_nobody_wants_is_not_published_and_who_is_slow_misses_nothing
     one, another = request(), request()
     goal_id = another.call.goal_id
     async with stub() as host, serving(tmp_path, amqp_url, **settings(host)), Client.connect(amqp_url) as client:
+        host.token_s = FAST_S
         async with client.watch(one.call.goal_id, TokensWritten) as events:
             await client.ask(one, Generated, deadline_s=DEADLINE_S)
             assert events.empty()
@@ -196,12 +216,14 @@ async def test_any_replica_can_be_asked(amqp_url: str, tmp_path: Path, postgres:
                 began = time.monotonic()
                 while len({answer.text == "" for answer in answers}) < 2 and time.monotonic() < began + DEADLINE_S:
                     answers.append(await client.ask(ReadTokens(call=asked.call), TokensRead, deadline_s=DEADLINE_S))
+                all_of_them.come()
 
             others: list[asyncio.Task[Any]] = []
+            all_of_them = Until(host, 5)
 
             def look_on() -> None:
                 others.append(asyncio.create_task(ask_both()))
-                others.extend(asyncio.create_task(read(client, asked.call)) for _ in range(4))
+                others.extend(asyncio.create_task(read(client, asked.call, {1: all_of_them.come})) for _ in range(4))
 
             pieces = await read(client, asked, {3: look_on})
             _, *looked_on = await asyncio.gather(*others)
@@ -209,3 +231,35 @@ async def test_any_replica_can_be_asked(amqp_url: str, tmp_path: Path, postgres:
     assert [shown(each) for each in looked_on] == [ANSWER] * 4
     assert {answer.text == "" for answer in answers if answer.state == "running"} == {True, False}
     assert len(host.calls) == 1
+
+
+async def test_all_calls_of_a_goal_can_be_looked_at_from_the_middle_of_one(amqp_url: str, tmp_path: Path) -> None:
+    goal_id = str(uuid4())
+    first, second = (generate(goal_id=goal_id, purpose="chat", step=step) for step in ("one", "two"))
+    texts = {first.call: "", second.call: ""}
+    over: set[CallKey] = set()
+    async with (
+        stub() as host,
+        serving(tmp_path, amqp_url, **settings(host), WARREN_SLOTS="2"),
+        Client.connect(amqp_url) as client,
+        Client.connect(amqp_url) as onlooker,
+    ):
+        asked: list[asyncio.Task[Any]] = []
+
+        async def look() -> None:
+            asked.append(asyncio.create_task(client.ask(second, Generated, deadline_s=DEADLINE_S)))
+            async with asyncio.timeout(DEADLINE_S), aclosing(goal_tokens(onlooker, goal_id)) as pieces:
+                async for call, piece in pieces:
+                    assert not isinstance(piece, Restarted)
+                    texts[call] += piece.text if isinstance(piece, Text) else ""
+                    if all(texts.values()):
+                        host.token_s = FAST_S
+                    over.update([call] if isinstance(piece, Over) else [])
+                    if len(over) == 2:
+                        return
+
+        looking: list[asyncio.Task[None]] = []
+        await read(client, first, {3: lambda: looking.append(asyncio.create_task(look()))})
+        await asyncio.gather(*looking)
+        await asyncio.gather(*asked)
+    assert texts == {first.call: ANSWER, second.call: ANSWER}
