@@ -208,7 +208,7 @@ class Calls:
         except EngineFailed as error:
             log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
             if request.engine != "auto":
-                return call.failed(error.reason)
+                return call.failed(error.reason, kind=error.kind)
             answer = await self.engines.quote(request)
             return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")
 

@@ -104,8 +104,8 @@ class Engines:
         return cost(self.prices, engine, tokens_in=answer.tokens_in, tokens_out=answer.tokens_out)
 
     async def quote(self, request: Generate) -> Answer:
-        """The extractive engine's answer; finish `unsupported` where quoting is no answer (plans, chats)."""
-        if request.call.purpose not in QUOTING:
+        """The extractive engine's answer; finish `unsupported` where quoting is no answer (plans, chats, tools)."""
+        if request.call.purpose not in QUOTING or request.tools:
             return Answer("", "unsupported", 0, 0, 0.0, 0.0)
         began = time.monotonic()
         text = await asyncio.to_thread(extractive.answer, request.inputs)

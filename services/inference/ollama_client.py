@@ -12,8 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.inference.generation import REFUSED, EngineFailed, Host, Model
+from services.inference.ollama_messages import calls_in, messages_of, tools_of
 from services.inference.plain_schema import plain
 from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
+from shared.contracts.chat import calls_so_far
 from shared.contracts.generation import Generate
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class OllamaHost:
     num_ctx: int = 8192
     first_token: timedelta = timedelta(seconds=300)
     between_tokens: timedelta = timedelta(seconds=60)
-    _capabilities: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    _capabilities: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By model, as the host names them: completion, embedding, tools, vision."""
     _client: ollama.AsyncClient | None = None
 
     @property
@@ -71,34 +74,58 @@ class OllamaHost:
         return Host(self.url, tuple(models))
 
     async def _able(self, name: str) -> tuple[bool, bool]:
-        """Can it chat, can it embed? Asked once per model; servers too old to say are taken at their family's word."""
-        if name not in self._capabilities:
-            import ollama
+        """Can it chat, can it embed?"""
+        import ollama
 
-            try:
-                shown = await self.client.show(name)
-            except (ollama.ResponseError, ValueError):  # one damaged model must not hide the others
-                return False, False
-            said = set(shown.capabilities or ())
+        try:
+            can = await self._can(name)
+        except (ollama.ResponseError, ValueError):  # one damaged model must not hide the others
+            return False, False
+        return "completion" in can, "embedding" in can
+
+    async def _can(self, name: str) -> frozenset[str]:
+        """Asked once per model; servers too old to say are taken at their family's word, and may be asked anything."""
+        if name not in self._capabilities:
+            shown = await self.client.show(name)
             family = (shown.details.family if shown.details else None) or ""
-            embeds = "embedding" in said or (not said and "bert" in family)
-            self._capabilities[name] = ("completion" in said or (not said and not embeds), embeds)
+            guess = {"embedding"} if "bert" in family else {"completion", "tools", "vision"}
+            self._capabilities[name] = frozenset(shown.capabilities or guess)
         return self._capabilities[name]
+
+    def changed(self, name: str) -> None:
+        """Another model may go by this name now."""
+        self._capabilities = {
+            known: can for known, can in self._capabilities.items() if known.split(":")[0] != name.split(":")[0]
+        }
+
+    async def _check(self, model: str, request: Generate) -> None:
+        """Pictures given to a model without eyes are an error of the server, or are passed over in silence."""
+        wanted = {"tools": bool(request.tools), "vision": any(message.images for message in request.messages)}
+        if any(wanted.values()):
+            try:
+                can = await self._can(model)
+            except Exception as error:
+                raise typed_error(error, url=self.url, model=model) from error
+            if lacking := [what for what, is_wanted in wanted.items() if is_wanted and what not in can]:
+                raise _unsupported(f"{self.url}: {model} does not support {' or '.join(lacking)}")
 
     async def chat(self, model: str, request: Generate, on_token: Progress) -> Answer:
         """One call, streamed. Raises EngineFailed. Cancelling it closes the connection, which stops the model."""
         check_budget(request, self.num_ctx)
+        await self._check(model, request)
         patience = Patience(self.first_token, self.between_tokens)
         who = f"{self.url} with {model}"
         return await read_answer(self._pieces(model, request), request, on_token, patience=patience, who=who)
 
     async def _pieces(self, model: str, request: Generate) -> AsyncGenerator[Piece, None]:
         stream: Any = None
+        said_calls = calls_so_far(request.messages)
         shape = plain(request.output_schema) if request.output_schema is not None else None
         try:
             stream = await self.client.chat(
                 model=model,
-                messages=[{"role": m.role, "content": m.content} for m in request.messages],
+                messages=messages_of(request.messages),
+                tools=tools_of(request.tools),
                 stream=True,
                 format=shape,
                 options={
@@ -109,7 +136,9 @@ class OllamaHost:
                 },
             )
             async for part in stream:
-                said = Piece(part.message.content or "", part.message.thinking or "")
+                calls = calls_in(part.message.tool_calls or (), said=said_calls)
+                said_calls += len(calls)
+                said = Piece(part.message.content or "", part.message.thinking or "", tool_calls=calls)
                 if part.done:
                     finish = "stop" if part.done_reason in (None, "stop") else "length"
                     tokens_in, tokens_out = part.prompt_eval_count or 0, part.eval_count or 0
@@ -152,8 +181,8 @@ def typed_error(error: Exception, *, url: str, model: str) -> EngineFailed:
             )
         if "memory" in said:
             return EngineFailed("memory", f"{url}: {said}: take a smaller model, or free memory (`ollama stop`)")
-        if "does not support" in said:
-            return EngineFailed("unsupported", f"{url}: {said}: name another model in WARREN_MODEL")
+        if "does not support" in said or "required for image input" in said:
+            return _unsupported(f"{url}: {said}")
         return EngineFailed("broken", f"{url} answered: {said} (status {error.status_code})")
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return EngineFailed("refused", f"{url} refused: {REFUSED}")
@@ -162,6 +191,12 @@ def typed_error(error: Exception, *, url: str, model: str) -> EngineFailed:
     if isinstance(error, httpx.HTTPError):
         return EngineFailed("broken", f"{url} broke off ({type(error).__name__}): is the server restarting?")
     return EngineFailed("broken", f"{url}: {type(error).__name__}: {error}: is this an Ollama server?")
+
+
+def _unsupported(what: str) -> EngineFailed:
+    return EngineFailed(
+        "unsupported", f"{what}: name another model in WARREN_MODEL (`warren models show` says what each can)"
+    )
 
 
 def _parameters(size: str | None) -> float:

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 
 from services.inference.generation import EngineFailed, Host, Model
 from services.inference.openai_errors import typed_error
+from services.inference.openai_messages import CallsInParts, messages_of, tools_of
 from services.inference.openai_models import model_of, only_one_may_be_unsized
 from services.inference.plain_schema import plain
 from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
+from shared.contracts.chat import calls_so_far
 from shared.contracts.generation import Generate
 from shared.contracts.models import ModelHeld, ModelHost
 
@@ -94,6 +96,7 @@ class OpenAIHost:
         """Usage comes after the last word; a server that ends without it, or breaks off there, has answered."""
         stream: Any = None
         finished = False
+        called = CallsInParts(calls_so_far(request.messages))
         try:
             stream = await self._open(model, request)
             async for part in stream:
@@ -102,7 +105,10 @@ class OpenAIHost:
                 for choice in part.choices[:1]:
                     finish = _finish(choice.finish_reason, url=self.url)
                     finished = finished or bool(finish)
-                    yield Piece(choice.delta.content or "", _thinking(choice.delta), finish)
+                    calling = called.add(choice.delta.tool_calls or ())
+                    whole = called.whole(cut=finish == "length", who=f"{self.url} with {model}") if finish else ()
+                    said, thought = choice.delta.content or "", _thinking(choice.delta)
+                    yield Piece(said, thought, finish, calling=calling, tool_calls=whole)
         except EngineFailed:
             raise
         except Exception as error:
@@ -129,13 +135,15 @@ class OpenAIHost:
     def _body(self, model: str, request: Generate) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": messages_of(request.messages),
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "seed": request.seed,
         }
+        if request.tools:
+            body["tools"] = tools_of(request.tools)
         if request.output_schema is not None:
             shape = plain(request.output_schema)
             wanted = {"name": "answer", "schema": shape, "strict": _is_strict(shape)}
@@ -189,7 +197,7 @@ def _thinking(delta: Any) -> str:
 def _finish(reason: str | None, *, url: str) -> str:
     if reason == "content_filter":
         raise EngineFailed("broken", f"{url} refused to answer (content filter): ask otherwise, or another model")
-    return {None: "", "stop": "stop"}.get(reason, "length")
+    return {None: "", "stop": "stop", "tool_calls": "stop", "function_call": "stop"}.get(reason, "length")
 
 
 def _is_strict(schema: Any) -> bool:

@@ -9,6 +9,16 @@ from services.inference.generation import EngineFailed
 if TYPE_CHECKING:
     import openai
 
+UNABLE = (
+    "not support",
+    "unsupported",
+    "only supported",
+    "requires --",
+    "support tool use",
+    "support image",
+    "multimodal",
+)
+"""How servers say that a model has no use for tools or images; llama-server and vLLM want an option for tools."""
 TOO_LONG = ("context_length", "context size", "context length", "exceed_context")
 
 
@@ -40,6 +50,8 @@ def _of_status(error: openai.APIStatusError, *, url: str, model: str) -> EngineF
         return EngineFailed("denied", f"{url} does not accept the key: set WARREN_OPENAI_API_KEY (or _FILE): {said}")
     if any(word in said.lower() or word in str(error.code) for word in TOO_LONG):
         return EngineFailed("too_long", f"{url}: {said}: ask with fewer passages, or give the server more context")
+    if any(word in said.lower() for word in UNABLE):
+        return EngineFailed("unsupported", f"{url}: {said}: name another model in WARREN_MODEL, or start it otherwise")
     if status == 404 and model:
         return EngineFailed("missing", f"{url} does not have {model}: name one that it lists (`warren models list`)")
     if status == 404:
@@ -48,8 +60,6 @@ def _of_status(error: openai.APIStatusError, *, url: str, model: str) -> EngineF
         return EngineFailed("busy", _busy(error, said, url=url))
     if "memory" in said:
         return EngineFailed("memory", f"{url}: {said}: take a smaller model, or free memory")
-    if "not support" in said or "unsupported" in said.lower():
-        return EngineFailed("unsupported", f"{url}: {said}: name another model in WARREN_MODEL")
     return EngineFailed("broken", f"{url} answered: {said} (status {status})")
 
 

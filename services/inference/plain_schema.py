@@ -17,17 +17,19 @@ DEEPEST = 24
 Schema = dict[str, Any]
 
 
-def plain(schema: Schema) -> Schema:
-    """What to send. References are written out; where a schema contains itself, anything may stand. Raises
-    EngineFailed when it is too large for a grammar."""
-    return _Plain(schema.get("$defs") or schema.get("definitions") or {}).of(schema, ())
+def plain(schema: Schema, *, described: bool = False) -> Schema:
+    """What to send. References are written out; where a schema contains itself, anything may stand. `described`: with
+    descriptions, which a model reads where the schema becomes a part of its prompt. Raises EngineFailed when it is too
+    large for a grammar."""
+    return _Plain(schema.get("$defs") or schema.get("definitions") or {}, described=described).of(schema, ())
 
 
 class _Plain:
     """`defs`: what references lead to."""
 
-    def __init__(self, defs: Any) -> None:
+    def __init__(self, defs: Any, *, described: bool) -> None:
         self.defs = defs if isinstance(defs, dict) else {}
+        self.described = described
         self.nodes = 0
 
     def of(self, schema: Any, above: tuple[str, ...], depth: int = 0) -> Schema:
@@ -41,6 +43,8 @@ class _Plain:
             name = str(schema["$ref"]).rpartition("/")[2]
             return {} if name in above else self.of(self.defs.get(name), (*above, name), depth + 1)
         kept = _kept(schema)
+        if self.described and isinstance(schema.get("description"), str):
+            kept["description"] = schema["description"]
         properties = schema.get("properties")
         if isinstance(properties, dict):
             kept["properties"] = {str(name): self.of(each, above, depth + 1) for name, each in properties.items()}

@@ -55,6 +55,7 @@ class Running:
             finish=answer.finish,
             text=answer.text,
             thinking=answer.thinking,
+            tool_calls=answer.tool_calls,
             engine=engine,
             provider=engine.partition("/")[0],
             model=engine.partition("/")[2],
@@ -67,7 +68,7 @@ class Running:
             ),
         )
 
-    def failed(self, reason: str) -> Generated:
+    def failed(self, reason: str, *, kind: str | None = None) -> Generated:
         return Generated(
             call=self.claim.request.call,
             finish="failed",
@@ -76,4 +77,5 @@ class Running:
             usage=Usage(tokens_out=self.tokens),
             timings=Timings(total_s=round(time.monotonic() - self.began, 3)),
             error=reason,
+            error_kind=kind,
         )

@@ -2,6 +2,7 @@
 
     {"latency_s": 0.1, "token_s": 0.01,
      "answers": [{"match": "quorum", "purpose": "research", "text": "Quorum queues replicate [p1].", "times": 1},
+                 {"match": "weather", "text": "", "tool_calls": [{"id": "c1", "name": "look", "arguments": {}}]},
                  {"purpose": "plan", "fault": "refused"}]}
 
 The first answer that fits (purpose, `match` within the question or the prompt, `times` not used up) is given; none
@@ -19,6 +20,7 @@ from typing import Any, get_args
 from services.inference import extractive
 from services.inference.generation import EngineFailed, Trouble, tokens_guess
 from services.inference.upstream import Answer, Count, Progress
+from shared.contracts.chat import ToolCall
 from shared.contracts.generation import Generate
 
 
@@ -50,7 +52,9 @@ class Script:
             await asyncio.sleep(token_s)
         tokens_in = tokens_guess("".join(message.content for message in request.messages))
         finish = "length" if fault == "length" else str(chosen.get("finish", "stop"))
-        return Answer(text, finish, tokens_in, len(pieces), first_s, first_s + token_s * len(pieces))
+        calls = tuple(ToolCall.model_validate(call) for call in chosen.get("tool_calls", ()))
+        total_s = first_s + token_s * len(pieces)
+        return Answer(text, finish, tokens_in, len(pieces), first_s, total_s, tool_calls=calls)
 
     def _read(self) -> dict[str, Any]:
         if self.path is None:

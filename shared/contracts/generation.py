@@ -1,10 +1,12 @@
 """Generation: between whoever needs thinking and inference, the one service that talks to a model."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
+from shared.contracts.chat import ChatMessage as ChatMessage
+from shared.contracts.chat import Tool, ToolCall, check_conversation
 from shared.contracts.message import Command, Reply, Value
 
 Purpose = Literal["plan", "research", "section", "summary", "repair", "chat"]
@@ -19,11 +21,6 @@ class CallKey(Value):
     epoch: int = 0
     purpose: Purpose
     ordinal: int = 0
-
-
-class ChatMessage(Value):
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 class InputPassage(Value):
@@ -51,6 +48,9 @@ class Generate(Command, owner="inference", name="generate"):
     ending in `[id]` of an input passage (for `plan`: JSON that fits `output_schema`). `max_s`: seconds that the model
     may work on it; waiting for a slot does not count. Asked for in a later run of its goal, a finished answer to the
     same request is taken from the earlier run, unless `fresh`.
+
+    `tools`: what the model may ask to have called (`Generated.tool_calls`); the results go into the next request, as
+    messages. A model that has no use for tools or images fails with `error_kind` `unsupported`.
     """
 
     call: CallKey
@@ -65,6 +65,12 @@ class Generate(Command, owner="inference", name="generate"):
     deadline_at: datetime | None = None
     max_s: float | None = Field(default=None, gt=0)
     fresh: bool = False
+    tools: tuple[Tool, ...] = Field(default=(), max_length=64, exclude_if=lambda tools: not tools)
+
+    @model_validator(mode="after")
+    def _is_a_conversation(self) -> Self:
+        check_conversation(self.messages, self.tools)
+        return self
 
 
 class Usage(Value):
@@ -84,7 +90,9 @@ class Generated(Reply, owner="inference", name="generated"):
     """The answer. `finish`: `stop` is success; `length` never is; `unsupported`: this engine cannot do this purpose;
     `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid.
     `thinking`: what a model reasoned before its answer, where its server keeps that apart. `cost`: US dollars by the
-    table of prices; null when it has none for this model, or nothing came back."""
+    table of prices; null when it has none for this model, or nothing came back. `tool_calls`: what the model asks to
+    have called before it goes on, with `finish` `stop`. `error_kind`: which trouble it was, in one word (`missing`,
+    `busy`, `unsupported`, ...; docs/models.md), where a model server made it."""
 
     call: CallKey
     finish: Literal["stop", "length", "unsupported", "failed"]
@@ -99,6 +107,8 @@ class Generated(Reply, owner="inference", name="generated"):
     provider: str = ""
     model: str = ""
     cost: float | None = None
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=lambda calls: not calls)
+    error_kind: str | None = Field(default=None, exclude_if=lambda kind: kind is None)
 
 
 class Embed(Command, owner="inference", name="embed"):

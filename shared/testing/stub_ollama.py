@@ -62,6 +62,12 @@ class StubOllama:
     """Cleared by a test: a pull stops after its first part until it is set."""
     words: list[str] | None = None
     """What is said, a word a token, instead of an answer to the prompt."""
+    can: tuple[str, ...] = ("completion",)
+    """What its models can do, as Ollama names it: `tools` and `vision`, too."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """What a chat with tools asks for, after its words: `{"name": "look_up", "arguments": {...}}`."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """What chats asked for, the last 256."""
     refusing: tuple[int, str] | None = None
     """A status and an error with which chats and loads are answered: `(503, "server busy, ...")`."""
 
@@ -105,6 +111,8 @@ class StubOllama:
             body = json.loads(await reader.readexactly(int(length[1]))) if length and int(length[1]) else {}
             if self.refusing and path in ("/api/chat", "/api/generate"):
                 _answer(writer, {"error": self.refusing[1]}, status=self.refusing[0])
+            elif path == "/api/chat" and (refused := self._cannot(body)):
+                _answer(writer, {"error": refused[1]}, status=refused[0])
             elif path == "/api/chat":
                 await self._chat(body, reader, writer)
             elif path == "/api/pull":
@@ -119,6 +127,15 @@ class StubOllama:
     def _here(self) -> dict[str, str]:
         """What is on the disk: its name with a tag -> the name it goes by."""
         return {_tagged(name): name for name in ([self.model] if self.model else []) + sorted(self.more)}
+
+    def _cannot(self, body: dict[str, Any]) -> tuple[int, str] | None:
+        """As seen with Ollama 0.17.4."""
+        if body.get("tools") and "tools" not in self.can:
+            return 400, f"registry.ollama.ai/library/{body.get('model')} does not support tools"
+        if any(message.get("images") for message in body.get("messages", ())) and "vision" not in self.can:
+            why = "failed to process inputs: this model is missing data required for image input"
+            return 500, f"Failed to create new sequence: {why}"
+        return None
 
     async def _pull(self, model: str, writer: asyncio.StreamWriter) -> None:
         """A stream of its own, errors included: its status is 200 by the time that anything can go wrong."""
@@ -161,7 +178,7 @@ class StubOllama:
             "/api/version": {"version": "0.0.0-stub"},
             "/api/tags": {"models": listed},
             "/api/ps": {"models": loaded},
-            "/api/show": {"details": details, "model_info": {}, "capabilities": ["completion"]},
+            "/api/show": {"details": details, "model_info": {}, "capabilities": list(self.can)},
         }
         return known.get(path)
 
@@ -170,6 +187,7 @@ class StubOllama:
         marked = self.mark.search(prompt) if self.mark else None
         call = Call(_hash(body), marked[0] if marked else "", time.time(), tokens_in=len(prompt.split()))
         self.calls.append(call)
+        self.bodies = [*self.bodies[-255:], body]
         # A client that still waits says nothing more: the first thing to read is its end.
         gone = asyncio.create_task(reader.read())
         try:
@@ -185,6 +203,9 @@ class StubOllama:
                 call.tokens_out += 1
                 if self.token_s:
                     await asyncio.wait([gone], timeout=self.token_s)
+            if body.get("tools") and self.tool_calls:  # whole, and all at once
+                calls = [{"function": {"index": n, **each}} for n, each in enumerate(self.tool_calls)]
+                writer.write(self._line(content="", calls=calls))
             counts = {"prompt_eval_count": call.tokens_in, "eval_count": call.tokens_out}
             reason = "length" if len(words) > limit else "stop"
             writer.write(self._line(content="", done=True, done_reason=reason, **counts))
@@ -195,8 +216,8 @@ class StubOllama:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
-    def _line(self, *, content: str, done: bool = False, **more: Any) -> bytes:
-        message = {"role": "assistant", "content": content}
+    def _line(self, *, content: str, done: bool = False, calls: Any = None, **more: Any) -> bytes:
+        message = {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
         line = {"model": self.model, "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}
         return json.dumps(line).encode() + b"\n"
 

@@ -39,6 +39,11 @@ class StubOpenAI:
     refusing: tuple[int, dict[str, Any]] | None = None
     """A status and an error with which chats and embeddings are answered."""
     retry_after: str = ""
+    can: tuple[str, ...] = ()
+    """`tools` and `vision`: without, it refuses as llama-server does."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """What a chat with tools asks for, after its words: `{"name": "look_up", "arguments": {...}}`; `arguments` may be a
+    text, sent as it is. `id` where the server gives one."""
     unknown: tuple[str, ...] = ()
     """Parameters that a chat is refused for."""
     calls: list[Call] = field(default_factory=list)
@@ -103,11 +108,22 @@ class StubOpenAI:
         elif unknown := next((name for name in self.unknown if name in body), None):
             what = f"Unsupported parameter: '{unknown}' is not supported with this model."
             self._reply(writer, 400, {"message": what, "param": unknown, "code": "unsupported_parameter"})
+        elif why := self._cannot(body):
+            self._reply(writer, 500, {"code": 500, "message": why, "type": "server_error"})
         elif path == "/v1/embeddings":
             data = [{"index": n, "embedding": [float(len(text)), 1.0]} for n, text in enumerate(body["input"])]
             self._reply(writer, 200, {"object": "list", "data": data[::-1], "model": self.model, "usage": _usage(1, 0)})
         else:
             await self._chat(body, *client)
+
+    def _cannot(self, body: dict[str, Any]) -> str:
+        """In the words of llama-server b11669."""
+        parts = [message.get("content") for message in body.get("messages", ())]
+        if any(isinstance(part, list) for part in parts) and "vision" not in self.can:
+            return "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+        if body.get("tools") and "tools" not in self.can:
+            return "tools param requires --jinja flag"
+        return ""
 
     def _reply(self, writer: asyncio.StreamWriter, status: int, content: dict[str, Any]) -> None:
         text = json.dumps(content if status == 200 else {"error": content}).encode()
@@ -154,14 +170,28 @@ class StubOpenAI:
             call.tokens_out += 1
             if self.token_s:
                 await asyncio.wait([gone], timeout=self.token_s)
+        calls = self.tool_calls if body.get("tools") else ()
+        for delta in in_parts(calls):
+            writer.write(self._event({"tool_calls": [delta]}))
         if self.breaks_off:
             return ""
-        return "length" if len(words) > limit else "stop"
+        return "length" if len(words) > limit else "tool_calls" if calls else "stop"
 
     def _event(self, delta: dict[str, Any] | None, *, finish: str | None = None, usage: Any = None) -> bytes:
         choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
         event = {"id": "stub", "object": "chat.completion.chunk", "created": 0, "model": self.model}
         return b"data: " + json.dumps({**event, "choices": choices, "usage": usage}).encode() + b"\n\n"
+
+
+def in_parts(calls: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    """Tool calls as a stream has them: the name with empty arguments, then these, a few characters at a time."""
+    parts: list[dict[str, Any]] = []
+    for index, call in enumerate(calls):
+        named = {"id": call["id"]} if "id" in call else {}
+        parts.append({"index": index, "type": "function", "function": {"name": call["name"], "arguments": ""}, **named})
+        text = call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"])
+        parts += [{"index": index, "function": {"arguments": text[at : at + 5]}} for at in range(0, len(text), 5)]
+    return parts
 
 
 def _usage(tokens_in: int, tokens_out: int) -> dict[str, int]:

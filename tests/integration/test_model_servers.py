@@ -28,7 +28,7 @@ from shared.runtime.structured import structured
 from shared.testing.fault_proxy import FaultProxy
 from shared.testing.stub_ollama import StubOllama
 from shared.testing.stub_openai import StubOpenAI
-from tests.integration import engines
+from tests.integration import engines, tool_talk
 from tests.integration.waiting import wait_until
 from tests.unit.inference.requests import generate
 
@@ -69,7 +69,10 @@ def llama() -> Iterator[tuple[str, Callable[[], Any]]]:
     folder = Path(fetched.stdout.split()[-1])
     assert (folder / FILE).is_file()
     server = DockerContainer(IMAGE).with_volume_mapping(str(folder), "/models", "ro")
-    server = server.with_command(f"-m /models/{FILE} --alias gemma3:270m --host 0.0.0.0 --port 8080 -c 4096 -np 1")
+    server = server.with_volume_mapping(str(tool_talk.TEMPLATES), "/templates", "ro")
+    template = "--jinja --chat-template-file /templates/tools.jinja"
+    listens = "--alias gemma3:270m --host 0.0.0.0 --port 8080"
+    server = server.with_command(f"-m /models/{FILE} {listens} -c 4096 -np 1 {template}")
     server.ports["8080/tcp"] = ("127.0.0.1", None)  # with_exposed_ports would listen on all addresses
     with server:
         url = f"http://127.0.0.1:{server.get_exposed_port(8080)}"
@@ -154,6 +157,14 @@ async def test_a_schema_is_held_to(server: Server) -> None:
     answer = await server.host.chat(server.model, request, lambda _: None)
     assert answer.finish == "stop"
     assert json.loads(answer.text)["n"] in ("one", "two")
+
+
+async def test_a_tool_is_called_and_a_picture_is_not_seen(server: Server) -> None:
+    if server.stub:
+        server.stub.tool_calls = ({"name": "get_weather", "arguments": {"city": "Oslo"}},)
+        server.stub.can = ("completion", "tools")
+    await tool_talk.calls_a_tool(server.host, server.model)
+    await tool_talk.says_that_it_cannot_see(server.host, server.model)
 
 
 class Side(BaseModel):

@@ -16,7 +16,7 @@ import pytest
 from services.inference import ollama_models
 from services.inference.generation import EngineFailed, choose_embedder, choose_engine
 from services.inference.ollama_client import OllamaHost
-from tests.integration import engines
+from tests.integration import engines, tool_talk
 from tests.integration.model_host import keeps_the_contract, loads_and_unloads
 from tests.integration.waiting import wait_until
 from tests.unit.inference.requests import generate
@@ -112,6 +112,14 @@ async def test_embeddings_are_real_and_only_embedding_models_give_them(host: Oll
     with pytest.raises(EngineFailed, match="does not support") as failed:
         await host.embed(MODEL, ["a queue"])
     assert failed.value.kind == "unsupported"
+
+
+async def test_tools_and_pictures_are_for_models_that_know_them(host: OllamaHost) -> None:
+    await tool_talk.says_that_it_cannot_see(host, MODEL)
+    await tool_talk.says_that_it_has_no_use_for_tools(host, MODEL)
+    template = (tool_talk.TEMPLATES / "tools.gotmpl").read_text()
+    await host.client.create("tools", from_=MODEL, template=template, parameters={"stop": ["<|im_end|>"]})
+    await tool_talk.calls_a_tool(host, "tools")
 
 
 async def test_cancelling_stops_the_model(host: OllamaHost) -> None:
