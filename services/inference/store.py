@@ -14,13 +14,60 @@ from shared.contracts.generation import Generate, Generated
 from shared.messaging.asyncio_engine import AsyncConnection, upsert
 from shared.messaging.columns import is_worker
 from shared.messaging.envelope import Envelope
+from shared.messaging.prepared import Prepared
 
-_WAITING = (  # asked for all the time, and built once: that costs more than running it
+_WAITING = Prepared(
     select(generations.c.id, generations.c.priority, generations.c.engine, generations.c.since)
     .where(generations.c.state == "waiting")
     .order_by(generations.c.priority.desc(), generations.c.since)
     .limit(bindparam("most"))
 )
+_PLACED = Prepared(
+    select(generations.c.id, generations.c.lane).where(
+        generations.c.state == "running", generations.c.lane.is_not(None)
+    )
+)
+_TAKEN = Prepared(select(func.count()).where(generations.c.state == "running", generations.c.lane == bindparam("at")))
+_FIND = Prepared(  # locks the row: a waiter added now is not missed by whoever finishes the call at this moment
+    select(generations.c.id, generations.c.hash, generations.c.state, generations.c.failed)
+    .where(generations.c.id == bindparam("call"))
+    .with_for_update()
+)
+_RESULT = Prepared(select(generations.c.result).where(generations.c.id == bindparam("call")))
+_CLAIM = Prepared(
+    update(generations)
+    .where(generations.c.id == bindparam("call"), generations.c.state == "waiting")
+    .values(
+        state="running",
+        owner=bindparam("by"),
+        lease_until=bindparam("until"),
+        attempt=generations.c.attempt + 1,
+        lane=bindparam("host"),
+    )
+    .returning(generations.c.attempt, generations.c.since, generations.c.request)
+)
+_FINISH = Prepared(
+    update(generations)
+    .where(
+        generations.c.id == bindparam("call"),
+        generations.c.state == "running",
+        generations.c.attempt == bindparam("held"),
+    )
+    .values(
+        state="done",
+        failed=bindparam("without"),
+        result=bindparam("answer"),
+        since=bindparam("at"),
+        owner=None,
+        lease_until=None,
+        lane=None,
+    )
+)
+_ADD: dict[str, Prepared] = {}
+_WAIT = Prepared(insert(waiters))
+_WAITS_NO_MORE = Prepared(delete(waiters).where(waiters.c.message_id == bindparam("message")))
+_WHO_WAITS = Prepared(select(waiters.c.envelope).where(waiters.c.call == bindparam("key")))
+_NOBODY_WAITS = Prepared(delete(waiters).where(waiters.c.call == bindparam("key")))
 
 
 _FREE = {"owner": None, "lease_until": None, "lane": None}
@@ -52,15 +99,12 @@ class Ledger:
 
     async def find(self, connection: AsyncConnection, call: str) -> Entry | None:
         """Locks the row: a waiter added now is not missed by whoever finishes the call at this moment."""
-        columns = generations.c
-        query = select(columns.id, columns.hash, columns.state, columns.failed).where(columns.id == call)
-        row = (await connection.execute(query.with_for_update())).first()
+        row = (await _FIND.run(connection, {"call": call})).one()
         return Entry(row.id, row.hash, row.state, bool(row.failed)) if row else None
 
     async def result(self, connection: AsyncConnection, call: str) -> Generated:
         """Of a call that is done."""
-        query = select(generations.c.result).where(generations.c.id == call)
-        return Generated.model_validate_json((await connection.execute(query)).scalar_one())
+        return Generated.model_validate_json((await _RESULT.run(connection, {"call": call})).one().result)
 
     async def earlier(self, connection: AsyncConnection, request: Generate) -> Generated | None:
         """The newest answer of a model to the same request, made for the same step in another run or epoch. Quotes of
@@ -80,20 +124,20 @@ class Ledger:
         self, connection: AsyncConnection, request: Generate, now: datetime, *, result: Generated | None = None
     ) -> bool:
         """As waiting, or as done where the result is known. False when another replica added it in this moment."""
-        row = upsert(connection, generations).values(
-            id=call_id(request.call),
-            goal_id=request.call.goal_id,
-            hash=request_hash(request),
-            state="done" if result else "waiting",
-            result=result.model_dump_json() if result else None,
-            failed=False,
-            priority=request.priority,
-            engine=request.engine,
-            since=now,
-            attempt=0,
-            request=request.model_dump_json(),
-        )
-        return (await connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))).rowcount == 1
+        row = {
+            "id": call_id(request.call),
+            "goal_id": request.call.goal_id,
+            "hash": request_hash(request),
+            "state": "done" if result else "waiting",
+            "result": result.model_dump_json() if result else None,
+            "failed": False,
+            "priority": request.priority,
+            "engine": request.engine,
+            "since": now,
+            "attempt": 0,
+            "request": request.model_dump_json(),
+        }
+        return (await _adding(connection).run(connection, row)).count == 1
 
     async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
         """A call that had failed waits again."""
@@ -108,29 +152,25 @@ class Ledger:
         """Whoever sent this gets the result. The same message twice waits once: is this one new?"""
         if not envelope.reply_to:
             return False
-        before = await connection.execute(delete(waiters).where(waiters.c.message_id == envelope.message_id))
+        before = await _WAITS_NO_MORE.run(connection, {"message": envelope.message_id})
         kept = {
             "message_id": envelope.message_id,
             "correlation_id": envelope.correlation_id,
             "reply_to": envelope.reply_to,
             "headers": {k: v for k, v in envelope.headers.items() if isinstance(v, (str, int, float))},
         }
-        await connection.execute(
-            insert(waiters).values(message_id=envelope.message_id, call=call, envelope=json.dumps(kept))
-        )
-        return before.rowcount == 0
+        row = {"message_id": envelope.message_id, "call": call, "envelope": json.dumps(kept)}
+        await _WAIT.run(connection, row)
+        return before.count == 0
 
     async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
         """The most urgent ones, oldest first among equals."""
-        rows = await connection.execute(_WAITING, {"most": limit})
+        rows = (await _WAITING.run(connection, {"most": limit})).rows
         return [Row(row.id, row.priority, row.engine, _utc(row.since)) for row in rows]
 
     async def running(self, connection: AsyncConnection) -> dict[str, str]:
         """Calls that run at hosts, of all replicas: id -> host."""
-        columns = generations.c
-        placed = and_(columns.state == "running", columns.lane.is_not(None))
-        rows = await connection.execute(select(columns.id, columns.lane).where(placed))
-        return {row.id: row.lane for row in rows}
+        return {row.id: row.lane for row in (await _PLACED.run(connection)).rows}
 
     async def lock_slots(self, connection: AsyncConnection, lanes: Sequence[str]) -> Counter[str]:
         """Running calls by lane. Until this transaction ends no other replica can take a slot of these lanes."""
@@ -138,22 +178,14 @@ class Ledger:
             for lane in sorted(lanes):  # always in this order, or two replicas could wait for each other
                 key = func.hashtextextended(f"slots of {lane}", 0)
                 await connection.execute(select(func.pg_advisory_xact_lock(key)))
-        columns = generations.c
-        query = select(columns.lane, func.count()).where(columns.state == "running", columns.lane.in_(lanes))
-        return Counter({row[0]: row[1] for row in await connection.execute(query.group_by(columns.lane))})
+        return +Counter({lane: (await _TAKEN.run(connection, {"at": lane})).one()[0] for lane in lanes})
 
     async def claim(
         self, connection: AsyncConnection, call: str, *, owner: str, until: datetime, host: str = ""
     ) -> Claim | None:
         """None when another replica was faster or the call was stopped. `host`: whose slot it takes, if any."""
-        columns = generations.c
-        taken = (
-            update(generations)
-            .where(columns.id == call, columns.state == "waiting")
-            .values(state="running", owner=owner, lease_until=until, attempt=columns.attempt + 1, lane=host or None)
-            .returning(columns.attempt, columns.since, columns.request)
-        )
-        row = (await connection.execute(taken)).first()
+        taken = {"call": call, "by": owner, "until": until, "host": host or None}
+        row = (await _CLAIM.run(connection, taken)).one()
         return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request)) if row else None
 
     async def renew(self, connection: AsyncConnection, *, owner: str, until: datetime) -> set[tuple[str, int]]:
@@ -171,16 +203,13 @@ class Ledger:
         self, connection: AsyncConnection, claim: Claim, result: Generated, *, now: datetime
     ) -> list[Envelope] | None:
         """Keeps the result; returns who waits for it, None when the call is no longer ours."""
-        columns = generations.c
-        held = and_(columns.id == claim.id, columns.state == "running", columns.attempt == claim.attempt)
-        done = {"state": "done", "failed": result.finish == "failed", "result": result.model_dump_json()}
-        kept = await connection.execute(update(generations).where(held).values(since=now, **_FREE, **done))
-        if kept.rowcount != 1:
+        done = {"without": result.finish == "failed", "answer": result.model_dump_json(), "at": now}
+        kept = await _FINISH.run(connection, {"call": claim.id, "held": claim.attempt, **done})
+        if kept.count != 1:
             return None
-        rows = await connection.execute(select(waiters.c.envelope).where(waiters.c.call == claim.id))
-        found = [Envelope(**json.loads(row.envelope)) for row in rows]
-        await connection.execute(delete(waiters).where(waiters.c.call == claim.id))
-        return found
+        rows = await _WHO_WAITS.run(connection, {"key": claim.id})
+        await _NOBODY_WAITS.run(connection, {"key": claim.id})
+        return [Envelope(**json.loads(envelope)) for envelope in rows.values()]
 
     async def release(
         self,
@@ -233,6 +262,14 @@ class Ledger:
         """How many calls there are by state."""
         query = select(generations.c.state, func.count()).group_by(generations.c.state)
         return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+def _adding(connection: AsyncConnection) -> Prepared:
+    """Of the connection's dialect: each knows its own ON CONFLICT."""
+    name = connection.dialect.name
+    if name not in _ADD:
+        _ADD[name] = Prepared(upsert(connection, generations).on_conflict_do_nothing(index_elements=["id"]))
+    return _ADD[name]
 
 
 def _utc(at: datetime) -> datetime:
