@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from services.cli.console import print_json, print_table, say
+from services.cli.model_making import PATIENCE_S, Host, copy, create, on_hosts
 from services.cli.options import AsJson, Url
 from services.cli.outcome import Exit, run_async
 
 if TYPE_CHECKING:
-    from shared.contracts.message import Command
     from shared.contracts.models import ModelHost, ModelPulled
 
 HELP = "Models of the Ollama hosts that the mesh uses (WARREN_OLLAMA_URLS)."
 LOAD_S = 330.0
 """Seconds that loading a model may take; inference gives a silent host up earlier, and says so."""
-PATIENCE_S = 15.0
-Host = Annotated[str, Parameter(help="Only this host, as WARREN_OLLAMA_URLS spells it.")]
 
 
 def list_(*, as_json: AsJson = False, url: Url = None) -> int:
@@ -129,7 +125,7 @@ def unload(model: str, /, *, host: Host = "", as_json: AsJson = False, url: Url 
     from services.cli.checked import checked
     from shared.contracts.models import UnloadModel
 
-    return _on_hosts(checked(UnloadModel, model=model, host=host), "unloaded from", as_json=as_json, url=url)
+    return on_hosts(checked(UnloadModel, model=model, host=host), "unloaded from", as_json=as_json, url=url)
 
 
 def rm(model: str, /, *, host: Host = "", as_json: AsJson = False, url: Url = None) -> int:
@@ -142,7 +138,28 @@ def rm(model: str, /, *, host: Host = "", as_json: AsJson = False, url: Url = No
     from services.cli.checked import checked
     from shared.contracts.models import RemoveModel
 
-    return _on_hosts(checked(RemoveModel, model=model, host=host), "deleted from", as_json=as_json, url=url)
+    return on_hosts(checked(RemoveModel, model=model, host=host), "deleted from", as_json=as_json, url=url)
+
+
+def version(*, as_json: AsJson = False, url: Url = None) -> int:
+    """The version of each Ollama host."""
+    from services.cli.connection import connected
+    from shared.contracts.models import ListModels, ModelsListed
+
+    async def work() -> int:
+        async with connected(url) as client:
+            hosts = (await client.ask(ListModels(), ModelsListed, deadline_s=PATIENCE_S)).hosts
+        if as_json:
+            print_json({host.url: host.version for host in hosts})
+        else:
+            print_table(
+                ("host", "version"),
+                [(host.url, host.version or host.error or "not said") for host in hosts],
+                empty="no host: WARREN_OLLAMA_URLS names one",
+            )
+        return Exit.DONE
+
+    return run_async(work)
 
 
 def progress(seen: ModelPulled) -> str:
@@ -190,20 +207,7 @@ async def _print_models(*, only_loaded: bool, as_json: bool, url: str | None) ->
     return Exit.FAILED if hosts and all(host.error for host in hosts) else Exit.DONE
 
 
-def _on_hosts(command: Command, word: str, *, as_json: bool, url: str | None) -> int:
-    from services.cli.connection import connected
-    from shared.contracts.message import Done
-
-    async def work() -> int:
-        async with connected(url) as client:
-            done = await client.ask(command, Done, deadline_s=PATIENCE_S)
-        if as_json:
-            print_json({"hosts": done.count})
-        else:
-            say(f"{word} {done.count} host{'' if done.count == 1 else 's'}")
-        return Exit.DONE
-
-    return run_async(work)
-
-
-COMMANDS = {"list": list_, "ps": ps, "show": show, "pull": pull, "preload": preload, "unload": unload, "rm": rm}
+COMMANDS = {
+    "list": list_, "ps": ps, "show": show, "pull": pull, "create": create, "copy": copy, "preload": preload,
+    "unload": unload, "rm": rm, "version": version,
+}  # fmt: skip

@@ -16,7 +16,16 @@ from services.inference.store import Ledger
 from services.inference.tables import MIGRATIONS, TABLES
 from services.inference.token_reading import TokenReader
 from shared.contracts.generation import DescribeEngine, Embed, Generate
-from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
+from shared.contracts.models import (
+    CopyModel,
+    CreateModel,
+    ListModels,
+    PreloadModel,
+    PullModel,
+    RemoveModel,
+    ShowModel,
+    UnloadModel,
+)
 from shared.contracts.steps import StepsStopped
 from shared.contracts.stream import ReadTokens, TokensWanted, WatchTokens
 from shared.contracts.supervision import ChildDied
@@ -51,6 +60,8 @@ def build(settings: Settings) -> Service:
     service.subscribe(INFERENCE, PreloadModel, models.on_preload)
     service.subscribe(INFERENCE, UnloadModel, models.on_unload)
     service.subscribe(INFERENCE, RemoveModel, models.on_remove)
+    service.subscribe(INFERENCE, CopyModel, models.on_copy)
+    service.subscribe(INFERENCE, CreateModel, models.on_create)
     reader = TokenReader(service.database, calls.streams, service.publisher)
     service.subscribe(INFERENCE, WatchTokens, reader.on_watch)
     service.subscribe(INFERENCE, ReadTokens, reader.on_read)

@@ -16,6 +16,8 @@ from services.inference.generation import EngineFailed
 from services.inference.ollama_client import OllamaHost
 from shared.contracts.message import Done, Refused
 from shared.contracts.models import (
+    CopyModel,
+    CreateModel,
     ListModels,
     ModelPulled,
     ModelReady,
@@ -126,6 +128,18 @@ class Models:
     @_refusing
     async def on_remove(self, message: RemoveModel, _: Envelope) -> Done:
         done = await self._everywhere(message.host, lambda host: ollama_models.remove(host, message.model))
+        await self.engines.look(again=True)
+        return done
+
+    @_refusing
+    async def on_copy(self, message: CopyModel, _: Envelope) -> Done:
+        done = await self._everywhere(message.host, lambda host: ollama_models.copy(host, message.model, message.to))
+        await self.engines.look(again=True)
+        return done
+
+    @_refusing
+    async def on_create(self, message: CreateModel, _: Envelope) -> Done:
+        done = await self._everywhere(message.host, lambda host: ollama_models.create(host, message))
         await self.engines.look(again=True)
         return done
 

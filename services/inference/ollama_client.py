@@ -32,6 +32,7 @@ class OllamaHost:
     between_tokens: timedelta = timedelta(seconds=60)
     _capabilities: dict[str, frozenset[str]] = field(default_factory=dict)
     """By model, as the host names them: completion, embedding, tools, vision."""
+    _digests: dict[str, str | None] = field(default_factory=dict)
     _client: ollama.AsyncClient | None = None
 
     @property
@@ -54,6 +55,7 @@ class OllamaHost:
                 await listens(self.url, port=11434)
                 listed = (await self.client.list()).models
                 loaded = {entry.model for entry in (await self.client.ps()).models}
+                self._forget({entry.model: entry.digest for entry in listed if entry.model})
                 names = [entry.model for entry in listed if entry.model]
                 able = dict(zip(names, await asyncio.gather(*map(self._able, names)), strict=True))
         except TimeoutError:
@@ -73,6 +75,12 @@ class OllamaHost:
         ]
         return Host(self.url, tuple(models))
 
+    def _forget(self, digests: dict[str, str | None]) -> None:
+        """What a model could do is asked again where another goes by its name now."""
+        same = {name for name, digest in digests.items() if self._digests.get(name) == digest}
+        self._capabilities = {name: can for name, can in self._capabilities.items() if name in same}
+        self._digests = digests
+
     async def _able(self, name: str) -> tuple[bool, bool]:
         """Can it chat, can it embed?"""
         import ollama
@@ -91,12 +99,6 @@ class OllamaHost:
             guess = {"embedding"} if "bert" in family else {"completion", "tools", "vision"}
             self._capabilities[name] = frozenset(shown.capabilities or guess)
         return self._capabilities[name]
-
-    def changed(self, name: str) -> None:
-        """Another model may go by this name now."""
-        self._capabilities = {
-            known: can for known, can in self._capabilities.items() if known.split(":")[0] != name.split(":")[0]
-        }
 
     async def _check(self, model: str, request: Generate) -> None:
         """Pictures given to a model without eyes are an error of the server, or are passed over in silence."""

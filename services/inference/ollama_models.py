@@ -1,4 +1,4 @@
-"""The models of one Ollama host: what it has, fetch, load, unload, delete. All errors are EngineFailed."""
+"""The models of one Ollama host: what it has, fetch, make, load, unload, delete. All errors are EngineFailed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from services.inference.generation import EngineFailed
 from services.inference.ollama_client import OllamaHost, typed_error
-from shared.contracts.models import ModelHeld, ModelHost, ModelPulled, ModelReady, ModelShown
+from services.inference.upstream import PROBE_S
+from shared.contracts.models import CreateModel, ModelHeld, ModelHost, ModelPulled, ModelReady, ModelShown
 
 FREED_S = 30.0
 """Seconds in which an unloaded model's memory is free, once nobody uses it."""
@@ -44,7 +45,19 @@ async def held_by(host: OllamaHost) -> ModelHost:
             until=memory.expires_at if memory else None,
         )
         models.append(held)
-    return ModelHost(url=host.url, models=tuple(models))
+    return ModelHost(url=host.url, models=tuple(models), version=await version(host))
+
+
+async def version(host: OllamaHost) -> str:
+    """Of its server; "" when it does not say. Never raises."""
+    import httpx
+
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S) as client:
+            said = (await client.get(f"{host.url}/api/version")).json()
+    except (httpx.HTTPError, ValueError):
+        return ""
+    return str(said.get("version", "")) if isinstance(said, dict) else ""
 
 
 async def show(host: OllamaHost, model: str) -> ModelShown:
@@ -106,6 +119,31 @@ async def remove(host: OllamaHost, model: str) -> None:
     """Deletes it from the host's disk. Raises EngineFailed, kind `missing` when it is not there (any more)."""
     async with _errors(host, model):
         await host.client.delete(model)
+
+
+async def copy(host: OllamaHost, model: str, to: str) -> None:
+    """Gives it a second name. Raises EngineFailed."""
+    async with _errors(host, model):
+        await host.client.copy(model, to)
+
+
+async def create(host: OllamaHost, wanted: CreateModel) -> None:
+    """Raises EngineFailed, kind `missing` when the base is not there: the host would go and fetch it unasked."""
+    await show(host, wanted.base)
+    status = ""
+    async with _errors(host, wanted.base):
+        parts = await host.client.create(
+            wanted.model,
+            from_=wanted.base,
+            system=wanted.system,
+            template=wanted.template,
+            parameters=wanted.parameters or None,
+            stream=True,
+        )
+        async for part in parts:
+            status = part.status or ""
+    if status != "success":
+        raise EngineFailed("broken", f"{host.url} broke off at {status!r}: create {wanted.model} again")
 
 
 def _names(model: str) -> set[str]:

@@ -6,7 +6,7 @@ Each command may be given a `host`, as `WARREN_OLLAMA_URLS` spells it; without o
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from shared.contracts.message import Command, Reply, Value
 
@@ -28,11 +28,13 @@ class ModelHeld(Value):
 
 
 class ModelHost(Value):
-    """A host and what it has; `error` says why it cannot be used, with what to do."""
+    """A host and what it has; `error` says why it cannot be used, with what to do. `version`: of its server, "" where
+    it does not say."""
 
     url: str
     error: str | None = None
     models: tuple[ModelHeld, ...] = ()
+    version: str = ""
 
 
 class ListModels(Command, owner="inference", name="list_models"):
@@ -113,4 +115,27 @@ class RemoveModel(Command, owner="inference", name="remove_model"):
     """Delete a model from the disk of every host that has it. Answered by `Done`, `count` hosts."""
 
     model: str = Field(min_length=1, max_length=300)
+    host: str = ""
+
+
+class CopyModel(Command, owner="inference", name="copy_model"):
+    """Give a model a second name, on every host that has it; what had that name is replaced. Answered by `Done`,
+    `count` hosts. May be repeated."""
+
+    model: str = Field(min_length=1, max_length=300)
+    to: str = Field(min_length=1, max_length=300)
+    host: str = ""
+
+
+class CreateModel(Command, owner="inference", name="create_model"):
+    """Make a model of another: with a system prompt, a template or parameters of its own, on every host that has the
+    `base`; what had that name is replaced. Answered by `Done`, `count` hosts. May be repeated.
+
+    `parameters`: as Ollama names them (`temperature`, `stop`, ...); what a call sets itself overrules them."""
+
+    model: str = Field(min_length=1, max_length=300)
+    base: str = Field(min_length=1, max_length=300)
+    system: str | None = None
+    template: str | None = None
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
     host: str = ""

@@ -25,7 +25,16 @@ from shared.contracts.dead_letters import (
 from shared.contracts.generation import DescribeEngine
 from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.message import Command
-from shared.contracts.models import ListModels, PreloadModel, PullModel, RemoveModel, ShowModel, UnloadModel
+from shared.contracts.models import (
+    CopyModel,
+    CreateModel,
+    ListModels,
+    PreloadModel,
+    PullModel,
+    RemoveModel,
+    ShowModel,
+    UnloadModel,
+)
 from shared.contracts.redrive import RetryGoal
 from shared.contracts.supervision import ListChildren
 from shared.contracts.tokens import ShowTokens
@@ -41,6 +50,7 @@ _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
     RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeEngine, ShowTokens,
     ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
+    CopyModel, CreateModel,
 )  # fmt: skip
 _ALL = ".*"
 _NONE = "^$"

@@ -56,6 +56,8 @@ class StubOllama:
     """Models that may be pulled, in three parts of a megabyte each."""
     more: set[str] = field(default_factory=set)
     """Models that are here besides `model`."""
+    created: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What models were made of: the request by the model's name."""
     unloaded: set[str] = field(default_factory=set)
     """Of those that are here, what takes no memory now."""
     pull_goes_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,6 +119,10 @@ class StubOllama:
                 await self._chat(body, reader, writer)
             elif path == "/api/pull":
                 await self._pull(str(body.get("model")), writer)
+            elif path == "/api/create":
+                await self._create(body, writer)
+            elif path == "/api/copy":
+                self._copy(body, writer)
             elif path in NAMING and _tagged(str(body.get("model"))) not in self._here():
                 _answer(writer, {"error": f"model '{body.get('model')}' not found"}, status=404)
             else:
@@ -156,6 +162,32 @@ class StubOllama:
         self.unloaded.add(model)
         await line(status="success")
 
+    def _copy(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        source, to = str(body.get("source")), str(body.get("destination"))
+        if _tagged(source) not in self._here():
+            _answer(writer, {"error": f'model "{source}" not found'}, status=404)
+        else:
+            self.more.add(_tagged(to))
+            self.unloaded.add(_tagged(to))
+            _answer(writer, {})
+
+    async def _create(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        name = _tagged(str(body.get("model")))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n")
+        for status in ("using existing layer sha256:0", "writing manifest", "success"):
+            writer.write(json.dumps({"status": status}).encode() + b"\n")
+        self.created[name] = body
+        self.more.add(name)
+        self.unloaded.add(name)
+
+    def _shown(self, model: str) -> dict[str, Any]:
+        """As Ollama has it: settings a line each, and a template that knows of tools makes a model that does."""
+        made = self.created.get(_tagged(model), {})
+        settings = "\n".join(f"{name:<30} {json.dumps(value)}" for name, value in made.get("parameters", {}).items())
+        template = str(made.get("template", ""))
+        can = [*self.can, *(["tools"] if ".Tools" in template and "tools" not in self.can else [])]
+        return {"model_info": {}, "capabilities": can, "parameters": settings, "template": template}
+
     def _change(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Loads, unloads or deletes a model that is here."""
         model = self._here()[_tagged(str(body["model"]))]
@@ -178,7 +210,7 @@ class StubOllama:
             "/api/version": {"version": "0.0.0-stub"},
             "/api/tags": {"models": listed},
             "/api/ps": {"models": loaded},
-            "/api/show": {"details": details, "model_info": {}, "capabilities": list(self.can)},
+            "/api/show": {"details": details, **self._shown(str(body.get("model")))},
         }
         return known.get(path)
 

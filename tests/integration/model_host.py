@@ -1,13 +1,16 @@
 """What any model host must do for `ollama_models`: run against the stub and against a real Ollama alike."""
 
+from pathlib import Path
+
 import pytest
 
 from services.inference import ollama_models
 from services.inference.generation import EngineFailed
 from services.inference.ollama_client import OllamaHost
-from shared.contracts.models import ModelPulled
+from shared.contracts.models import CreateModel, ModelPulled
 
 GONE = "nowhere:1b"
+TEMPLATE = Path(__file__).parent / "templates" / "tools.gotmpl"
 
 
 async def is_loaded(host: OllamaHost, model: str) -> bool:
@@ -55,9 +58,36 @@ async def a_pull_of_nothing_fails(host: OllamaHost) -> None:
     assert [part.status for part in seen] == ["pulling manifest"]
 
 
+async def copies_and_creates(host: OllamaHost, model: str, template: str) -> None:
+    """Each twice: neither minds. The host's own version is told beside what it has."""
+    asked = CreateModel(
+        model="made", base=model, system="Be brief.", template=template, parameters={"temperature": 0.5}
+    )
+    for _ in range(2):
+        await ollama_models.copy(host, model, "second")
+        await ollama_models.create(host, asked)
+    held = await ollama_models.held_by(host)
+    assert {"second:latest", "made:latest"} <= {m.name for m in held.models}
+    assert held.version
+    shown = await ollama_models.show(host, "made")
+    assert "temperature" in shown.settings
+    assert "0.5" in shown.settings
+    assert "tools" in shown.capabilities  # of its template
+    for nothing in (
+        lambda: ollama_models.copy(host, GONE, "third"),
+        lambda: ollama_models.create(host, asked.model_copy(update={"base": GONE})),
+    ):
+        with pytest.raises(EngineFailed, match=f"{GONE}: `ollama pull {GONE}`") as failed:
+            await nothing()
+        assert failed.value.kind == "missing"
+    for name in ("second:latest", "made:latest"):
+        await ollama_models.remove(host, name)
+
+
 async def keeps_the_contract(host: OllamaHost, *, model: str, scratch: str) -> None:
     """All of it. `model` is there and stays; `scratch` is there and is deleted."""
     await loads_and_unloads(host, model)
     await says_what_is_missing(host)
     await a_pull_of_nothing_fails(host)
     await deletes_once(host, scratch)
+    await copies_and_creates(host, model, TEMPLATE.read_text())

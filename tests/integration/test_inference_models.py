@@ -8,6 +8,8 @@ import pytest
 from services.inference.ollama_client import OllamaHost
 from shared.contracts.message import Done
 from shared.contracts.models import (
+    CopyModel,
+    CreateModel,
     ListModels,
     ModelPulled,
     ModelReady,
@@ -61,6 +63,22 @@ async def test_a_model_is_pulled_loaded_and_deleted(amqp_url: str, tmp_path: Pat
     assert [(host.url, bool(host.error)) for host in listed.hosts] == [(dead, True), (stub.url, False)]
     assert [(m.name, m.loaded) for m in listed.hosts[1].models] == [("stub", True), ("tiny:1b", True)]
     assert (freed.count, removed.count, stub.more) == (1, 1, set())
+
+
+async def test_a_model_is_made_of_another(amqp_url: str, tmp_path: Path) -> None:
+    async with StubOllama.listening() as stub:
+        with inference(tmp_path, amqp_url, WARREN_OLLAMA_URLS=stub.url):
+            async with Client.connect(amqp_url) as client, asyncio.timeout(DEADLINE_S):
+                copied = await client.ask(CopyModel(model="stub", to="two"), Done, deadline_s=DEADLINE_S)
+                wanted = CreateModel(model="brief", base="two", system="Be brief.", parameters={"temperature": 0.5})
+                made = await client.ask(wanted, Done, deadline_s=DEADLINE_S)
+                listed = await client.ask(ListModels(), ModelsListed, deadline_s=DEADLINE_S)
+                nothing = wanted.model_copy(update={"base": "gone"})
+                with pytest.raises(RequestFailed, match="ollama pull gone"):
+                    await client.ask(nothing, Done, deadline_s=DEADLINE_S)
+    assert (copied.count, made.count, listed.hosts[0].version) == (1, 1, "0.0.0-stub")
+    assert {m.name for m in listed.hosts[0].models} == {"stub", "two:latest", "brief:latest"}
+    assert stub.created["brief:latest"]["system"] == "Be brief."
 
 
 async def test_a_refusal_says_what_to_do(amqp_url: str, tmp_path: Path) -> None:

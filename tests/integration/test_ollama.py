@@ -16,6 +16,7 @@ import pytest
 from services.inference import ollama_models
 from services.inference.generation import EngineFailed, choose_embedder, choose_engine
 from services.inference.ollama_client import OllamaHost
+from shared.contracts.models import CreateModel
 from tests.integration import engines, tool_talk
 from tests.integration.model_host import keeps_the_contract, loads_and_unloads
 from tests.integration.waiting import wait_until
@@ -118,7 +119,8 @@ async def test_tools_and_pictures_are_for_models_that_know_them(host: OllamaHost
     await tool_talk.says_that_it_cannot_see(host, MODEL)
     await tool_talk.says_that_it_has_no_use_for_tools(host, MODEL)
     template = (tool_talk.TEMPLATES / "tools.gotmpl").read_text()
-    await host.client.create("tools", from_=MODEL, template=template, parameters={"stop": ["<|im_end|>"]})
+    made = CreateModel(model="tools", base=MODEL, template=template, parameters={"stop": ["<|im_end|>"]})
+    await ollama_models.create(host, made)
     await tool_talk.calls_a_tool(host, "tools")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from services.cli.app import run
+from services.cli.model_making import settings_of
 from services.cli.models import progress, rows
 from services.cli.outcome import Exit
 from shared.contracts.models import ModelHeld, ModelHost, ModelPulled
@@ -28,6 +29,19 @@ def test_a_pull_says_how_far_it_is() -> None:
     assert progress(ModelPulled(host="h", model="m", status="pulling manifest")) == "m: pulling manifest"
 
 
-@pytest.mark.parametrize("arguments", [["show", ""], ["preload", "m", "--keep-s", "-1"], ["rm"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", ""], ["preload", "m", "--keep-s", "-1"], ["rm"], ["copy", "m"], ["create", "m"],
+        ["create", "m", "--base", "n", "--set", "temperature"], ["create", "m", "--base", ""],
+    ],
+)  # fmt: skip
 def test_what_cannot_be_a_model_is_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", *arguments]) == Exit.USAGE
+
+
+def test_settings_are_numbers_words_or_lists() -> None:
+    asked = ["temperature=0.2", "num_ctx=4096", "stop=<|end|>", "stop=a=b", "penalize_newline=true"]
+    assert settings_of(asked) == {
+        "temperature": 0.2, "num_ctx": 4096, "stop": ["<|end|>", "a=b"], "penalize_newline": True,
+    }  # fmt: skip
