@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError
 
 from services.cli import (
     ask,
+    chat,
     corpus,
     dead,
     demo,
@@ -42,13 +43,13 @@ def build() -> App:
         default_parameter=None,
     )
     for command in (
-        ask.ask, goals.goals, goals.show, watch.watch, goals.cancel, retry.retry, goals.report, tokens.tokens,
-        publish.publish, mesh.url, verify.verify, doctor.doctor, logs.logs, demo.demo, up.up, up.down,
+        ask.ask, chat.chat, goals.goals, goals.show, watch.watch, goals.cancel, retry.retry, goals.report,
+        tokens.tokens, publish.publish, mesh.url, verify.verify, doctor.doctor, logs.logs, demo.demo, up.up, up.down,
         supervise.ps, supervise.stop, supervise.release, supervise.kill, supervise.scale,
         supervision_tree.tree, supervision_tree.reload,
     ):  # fmt: skip
         app.command(command)
-    for name, group in (("corpus", corpus), ("memory", memory), ("dead", dead), ("models", models)):
+    for name, group in (("corpus", corpus), ("memory", memory), ("dead", dead), ("models", models), ("sessions", chat)):
         sub = App(name=name, help=group.HELP, result_action="return_value", help_format="plaintext", version_flags=())
         for sub_name, command in group.COMMANDS.items():
             sub.command(command, name=sub_name)

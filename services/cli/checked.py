@@ -1,13 +1,13 @@
-"""Commands made of what a person typed: a value that the contract refuses is a usage error that names it."""
+"""Commands and their parts, made of what a person typed: what the contract refuses is a usage error that names it."""
 
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from services.cli.outcome import UsageError
-from shared.contracts.message import Command
+from shared.contracts.message import Value
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=Value)
 
 
 def checked(contract: type[C], **fields: Any) -> C:
@@ -16,5 +16,5 @@ def checked(contract: type[C], **fields: Any) -> C:
         return contract(**fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or contract.name
+        field = ".".join(str(part) for part in first["loc"]) or contract.__name__
         raise UsageError(f"{field}: {first['msg']}", field=field) from None

@@ -13,6 +13,7 @@ from shared.errors import NoMesh
 
 if TYPE_CHECKING:
     from shared.contracts.message import Command, Event, Message
+    from shared.runtime.client import Client
 
 R = TypeVar("R", bound="Message")
 RESTART_S, FIRST_S = 10.0, 2.0
@@ -40,7 +41,7 @@ class MeshClient(Protocol):
 
 
 @asynccontextmanager
-async def connected(url: str | None = None, *, mesh: Mesh | None = None) -> AsyncIterator[MeshClient]:
+async def connected(url: str | None = None, *, mesh: Mesh | None = None) -> AsyncIterator[Client]:
     """A client of the mesh that `mesh.py` finds, which is said on stderr. Raises NoMesh, with what to do."""
     mesh = mesh or locate(url)
     announce(mesh)

@@ -11,6 +11,7 @@ from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
 from services.inference.prices import read_prices
 from services.inference.scripted import Script
+from services.inference.sessions import Sessions
 from services.inference.settings import Settings
 from services.inference.store import Ledger
 from services.inference.tables import MIGRATIONS, TABLES
@@ -26,6 +27,7 @@ from shared.contracts.models import (
     ShowModel,
     UnloadModel,
 )
+from shared.contracts.sessions import DropSession, KeepTurn, ListSessions, OpenSession, ShowSession
 from shared.contracts.steps import StepsStopped
 from shared.contracts.stream import ReadTokens, TokensWanted, WatchTokens
 from shared.contracts.supervision import ChildDied
@@ -66,11 +68,22 @@ def build(settings: Settings) -> Service:
     service.subscribe(INFERENCE, WatchTokens, reader.on_watch)
     service.subscribe(INFERENCE, ReadTokens, reader.on_read)
     service.hear(TokensWanted, reader.on_wanted)
+    _sessions(service, settings)
     service.hear(StepsStopped, inference.on_steps_stopped)
     service.hear(ChildDied, inference.on_child_died)
     service.background(calls.run)
     service.background(models.run)
     return service
+
+
+def _sessions(service: Service, settings: Settings) -> None:
+    sessions = Sessions(service.database, _now)
+    service.apply(INFERENCE, OpenSession, sessions.on_open)
+    service.apply(INFERENCE, KeepTurn, sessions.on_keep)
+    service.apply(INFERENCE, DropSession, sessions.on_drop)
+    service.subscribe(INFERENCE, ShowSession, sessions.on_show)
+    service.subscribe(INFERENCE, ListSessions, sessions.on_list)
+    service.background(lambda: sessions.forget(settings.sessions_kept))
 
 
 def _engines(settings: Settings, service: Service) -> Engines:

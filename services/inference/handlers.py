@@ -14,11 +14,14 @@ from services.inference.savings import costs, note
 from services.inference.store import Ledger
 from shared.contracts.generation import DescribeEngine, Embed, Embedded, EngineDescribed, Generate, Generated
 from shared.contracts.message import Refused
+from shared.contracts.sessions import OWN
 from shared.contracts.steps import StepsStopped
 from shared.contracts.supervision import ChildDied
 from shared.contracts.tokens import ShowTokens, TokensShown
+from shared.errors import NotAllowed
 from shared.messaging.database import Database, Unit
 from shared.messaging.envelope import Envelope
+from shared.messaging.topology import CLIENT
 
 log = structlog.get_logger()
 
@@ -35,7 +38,9 @@ class Inference:
     embedding: Batcher
 
     async def on_generate(self, message: Generate, unit: Unit) -> Generated | None:
-        """Known and done: answered from the ledger. Running or waiting: joined. Else it waits for a slot."""
+        """Known and done: answered from the ledger. Running or waiting: joined. Else it waits for a slot. Raises
+        NotAllowed for a call in the name of a goal by somebody who is no part of the mesh."""
+        check_sender(message, unit.envelope.user_id)
         call = call_id(message.call)
         entry = await self.ledger.find(unit.connection, call)
         if entry is None and (before := await self._paid_before(message, unit)):
@@ -100,3 +105,11 @@ class Inference:
     async def on_child_died(self, message: ChildDied, _: Envelope) -> None:
         if message.service == "inference":
             await self.calls.release_owner(message.holder, died_at=message.at)
+
+
+def check_sender(message: Generate, sender: str | None) -> None:
+    """Whoever could make a goal's calls could write its answers: what the ledger has is not asked for again."""
+    if sender == CLIENT and not message.call.goal_id.startswith(OWN):
+        raise NotAllowed(
+            f"call.goal_id: a client's own calls begin with {OWN!r}", field="call.goal_id", hint=f"name it {OWN}NAME"
+        )

@@ -39,6 +39,8 @@ class Settings(MeshSettings):
     """A running call of an instance that stopped renewing its lease is run again by another."""
     ledger_kept: timedelta = timedelta(days=7)
     """How long the ledger remembers a call."""
+    sessions_kept: timedelta = timedelta(days=90)
+    """How long a conversation is kept after its last turn."""
     script: Path | None = None
     """Answers of the `scripted` engine (for tests)."""
 

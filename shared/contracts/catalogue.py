@@ -9,6 +9,7 @@ from shared.contracts import (
     message,
     models,
     redrive,
+    sessions,
     steps,
     stream,
     supervision,
@@ -17,7 +18,8 @@ from shared.contracts import (
 from shared.contracts.message import Message
 
 CONVERSATIONS = (
-    goals, redrive, steps, generation, stream, tokens, models, library, findings, dead_letters, supervision, message,
+    goals, redrive, steps, generation, stream, sessions, tokens, models, library, findings, dead_letters, supervision,
+    message,
 )  # fmt: skip
 
 

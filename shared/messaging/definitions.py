@@ -22,7 +22,7 @@ from shared.contracts.dead_letters import (
     RetryDeadLetters,
     ShowDeadLetter,
 )
-from shared.contracts.generation import DescribeEngine
+from shared.contracts.generation import DescribeEngine, Generate
 from shared.contracts.goals import CancelGoal, EventsSince, ListGoals, PreviewGoal, ShowGoal, SubmitGoal
 from shared.contracts.message import Command
 from shared.contracts.models import (
@@ -36,11 +36,13 @@ from shared.contracts.models import (
     UnloadModel,
 )
 from shared.contracts.redrive import RetryGoal
+from shared.contracts.sessions import DropSession, KeepTurn, ListSessions, OpenSession, ShowSession
+from shared.contracts.stream import ReadTokens, WatchTokens
 from shared.contracts.supervision import ListChildren
 from shared.contracts.tokens import ShowTokens
 from shared.messaging import topology
+from shared.messaging.topology import CLIENT as CLIENT
 
-CLIENT = "client"
 DEFAULT_CLIENT_PASSWORD = "warren"  # noqa: S105  documented: good on 127.0.0.1 only, and refused anywhere else
 VHOST = "/"
 SERVICES = tuple(name for name in topology.SERVICES if name != "cli")
@@ -50,6 +52,7 @@ _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
     RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeEngine, ShowTokens,
     ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
+    Generate, ReadTokens, WatchTokens, OpenSession, KeepTurn, ShowSession, ListSessions, DropSession,
     CopyModel, CreateModel,
 )  # fmt: skip
 _ALL = ".*"

@@ -26,6 +26,8 @@ from shared.contracts.message import Command, Event
 from shared.contracts.steps import AgentAnnounced, RenewStep, StepFinished, step_key
 from shared.contracts.supervision import ChildDied
 
+CLIENT = "client"
+"""The broker user of people and their programs."""
 COMMANDS = "warren.commands"
 EVENTS = "warren.events"
 DEAD = "warren.dead"

@@ -65,6 +65,9 @@ def allows(pattern: str, name: str) -> bool:
         "cmd.planner.edit_dead_letter.v1",
         "cmd.planner.drop_dead_letters.v1",
         "cmd.watchdog.list_children.v1",
+        "cmd.inference.generate.v1",
+        "cmd.inference.read_tokens.v1",
+        "cmd.inference.keep_turn.v1",
     ],
 )
 def test_a_client_may_publish(key: str):
@@ -77,7 +80,7 @@ def test_a_client_may_publish(key: str):
         "cmd.researcher.run_step.v1",
         "cmd.writer.run_step.v1",
         "cmd.planner.claim_step.v1",
-        "cmd.inference.generate.v1",
+        "cmd.inference.embed.v1",
         "cmd.watchdog.kill_service.v1",
         "cmd.planner.submit_goal.v1.more",
         "x.cmd.planner.submit_goal.v1",
