@@ -6,6 +6,7 @@ from services.inference.calls import Calls
 from services.inference.embedding import Batcher
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
+from services.inference.llamacli import LlamaCli
 from services.inference.models import Models
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
@@ -92,6 +93,9 @@ def _engines(settings: Settings, service: Service) -> Engines:
     return Engines(
         ollama=[OllamaHost(url, settings.num_ctx, first, between) for url in settings.urls],
         openai=[OpenAIHost(url, key, settings.num_ctx, first, between) for url in settings.openai_servers],
+        programs=[LlamaCli(settings.llamacli, folder, settings.num_ctx, first, between)]
+        if (folder := settings.llamacli_folder)
+        else [],
         script=Script(settings.script),
         configured=settings.model,
         embed_model=settings.embed_model,

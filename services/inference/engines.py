@@ -11,6 +11,7 @@ import structlog
 
 from services.inference import extractive
 from services.inference.generation import SERVERS, Choice, EngineFailed, Host, choose_embedder, choose_engine
+from services.inference.llamacli import LlamaCli
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
 from services.inference.prices import Price, cost
@@ -31,6 +32,7 @@ class Engines:
     ollama: Sequence[OllamaHost]
     script: Script
     openai: Sequence[OpenAIHost] = ()
+    programs: Sequence[LlamaCli] = ()
     configured: str = ""
     embed_model: str = ""
     slots: int = 1
@@ -44,9 +46,9 @@ class Engines:
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
-    def servers(self) -> list[OllamaHost | OpenAIHost]:
+    def servers(self) -> list[OllamaHost | OpenAIHost | LlamaCli]:
         """All hosts, in the order in which `auto` considers them."""
-        return [*self.ollama, *self.openai]
+        return [*self.ollama, *self.openai, *self.programs]
 
     async def look(self, *, again: bool = False) -> None:
         """Asks the hosts, if they were not asked just now, or in any case."""
@@ -81,8 +83,8 @@ class Engines:
 
     def slots_of(self, choice: Choice) -> int:
         """Slots that calls of this engine share."""
-        hosts = self.openai if choice.provider == "openai" else self.ollama
-        return BUILT_IN_SLOTS.get(choice.lane) or self.slots * max(1, len(hosts))
+        hosts = {"openai": len(self.openai), "llamacli": 1}.get(choice.provider, len(self.ollama))
+        return BUILT_IN_SLOTS.get(choice.lane) or self.slots * max(1, hosts)
 
     async def ask(self, choice: Choice, request: Generate, on_token: Progress) -> Answer:
         """Raises EngineFailed."""
@@ -124,7 +126,7 @@ class Engines:
         host, model = found
         return f"{host.provider}/{model.name}", await self._host(host.url).embed(model.name, texts)
 
-    def _host(self, url: str) -> OllamaHost | OpenAIHost:
+    def _host(self, url: str) -> OllamaHost | OpenAIHost | LlamaCli:
         return next(host for host in self.servers if host.url == url)
 
     def _mark(self, url: str, error: str) -> None:

@@ -17,8 +17,9 @@ MIN_PARAMETERS = 3e9
 NEAREST_PARAMETERS = 8e9
 AGEING = timedelta(seconds=30)
 """Waiting this long is worth one step of priority, so that nothing starves."""
-Provider = Literal["ollama", "openai", "extractive", "scripted", "none"]
-SERVERS: tuple[Literal["ollama", "openai"], ...] = ("ollama", "openai")
+Server = Literal["ollama", "openai", "llamacli"]
+Provider = Literal["ollama", "openai", "llamacli", "extractive", "scripted", "none"]
+SERVERS: tuple[Server, ...] = ("ollama", "openai", "llamacli")
 """Providers that are asked at hosts, in the order in which `auto` considers them."""
 Trouble = Literal[
     "refused",
@@ -63,7 +64,7 @@ class Host:
     url: str
     models: tuple[Model, ...] = ()
     error: str | None = None
-    provider: Literal["ollama", "openai"] = "ollama"
+    provider: Server = "ollama"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def choose_engine(
         return Choice("extractive" if name == "extractive" else "scripted", name)
     provider, _, model = name.partition("/")
     if provider != "auto" and provider not in SERVERS:
-        known = "auto, extractive, ollama/<model> or openai/<model>"
+        known = "auto, extractive, ollama/<model>, openai/<model> or llamacli/<file>"
         return _without(wanted, f"unknown engine {name!r}: use {known}")
     load = busy or {}
     meant = [kind for kind in SERVERS if provider in ("auto", kind)]
@@ -113,7 +114,7 @@ def choose_engine(
 def choose_model(host: Host, named: str) -> Model | None:
     """The named model; else the loaded chat model, else the one nearest to 8B. Never embedding-only or under 3B."""
     if named:
-        spellings = {named, f"{named}:latest"}
+        spellings = {named, f"{named}:latest", f"{named}.gguf"}
         return next((m for m in host.models if m.name in spellings and m.chats), None)
     large = [m for m in host.models if m.parameters >= MIN_PARAMETERS or not m.parameters]
     usable = [m for m in large if m.chats and m.unasked]
@@ -148,7 +149,8 @@ def _why_no_model(hosts: Sequence[Host], named: str, *, providers: Sequence[str]
             answering = [host for host in meant if host.error is None]
             why = _why_not_ollama if kind == "ollama" else _why_not_openai
             reasons.append(why(answering, named) if answering else meant[0].error or f"{meant[0].url} does not answer")
-    return "; ".join(reasons) or f"WARREN_{providers[0].upper()}_URLS names no host"
+    setting = "WARREN_LLAMACLI_FOLDER names no folder" if providers[0] == "llamacli" else ""
+    return "; ".join(reasons) or setting or f"WARREN_{providers[0].upper()}_URLS names no host"
 
 
 def _why_not_ollama(answering: Sequence[Host], named: str) -> str:
@@ -173,7 +175,8 @@ def _why_not_openai(answering: Sequence[Host], named: str) -> str:
     if named:
         return f"{url} does not have {named}: name one that it lists ({has or 'it lists no chat model'})"
     if names:
-        return f"{url} has {has}, none of which `auto` takes by itself: name one, WARREN_MODEL=openai/{names[0]}"
+        named = f"WARREN_MODEL={answering[0].provider}/{names[0]}"
+        return f"{url} has {has}, none of which `auto` takes by itself: name one, {named}"
     return f"{url} lists no chat model"
 
 
@@ -185,7 +188,7 @@ def call_id(call: CallKey) -> str:
 
 def request_hash(request: Generate) -> str:
     """What was asked, apart from who, when and how urgently."""
-    body = request.model_dump_json(exclude={"call", "priority", "deadline_at", "max_s", "fresh"})
+    body = request.model_dump_json(exclude={"call", "priority", "deadline_at", "max_s", "fresh", "stream"})
     return hashlib.sha256(body.encode()).hexdigest()
 
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Settings(MeshSettings):
-    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `extractive`, `scripted`; "" lets `auto` choose. `slots`: calls at
-    once per host."""
+    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `llamacli/FILE`, `extractive`, `scripted`; "" lets `auto` choose.
+    `slots`: calls at once per host."""
 
     model: str = ""
     ollama_urls: str = "http://127.0.0.1:11434"
@@ -23,6 +23,10 @@ class Settings(MeshSettings):
     """Sent to every server of `openai_urls`; most local ones want none."""
     openai_api_key_file: Path | None = None
     """Where the key stands, instead."""
+    llamacli: str = "llama-completion"
+    """llama.cpp's program for the command line."""
+    llamacli_folder: Path | None = None
+    """Of the GGUF files that it may load; none turns it off."""
     prices: Path = ROOT / "infra" / "prices.toml"
     """What tokens cost, by model."""
     embed_model: str = ""

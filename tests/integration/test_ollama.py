@@ -122,6 +122,8 @@ async def test_tools_and_pictures_are_for_models_that_know_them(host: OllamaHost
     made = CreateModel(model="tools", base=MODEL, template=template, parameters={"stop": ["<|im_end|>"]})
     await ollama_models.create(host, made)
     await tool_talk.calls_a_tool(host, "tools")
+    await ollama_models.unload(host, "tools")  # of one file: while it is loaded, Ollama shows its base as not loaded
+    await ollama_models.remove(host, "tools")
 
 
 async def test_cancelling_stops_the_model(host: OllamaHost) -> None:
