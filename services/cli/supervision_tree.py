@@ -117,6 +117,6 @@ def _child(node: TreeNode) -> str:
         words.append(f"· {node.restart}")
     if node.restarts:
         words.append(f"· restarted {node.restarts}x")
-    if node.reason and node.state != "running":
+    if node.reason:
         words.append(f"· {node.reason}")
     return " ".join(words)

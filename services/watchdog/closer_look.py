@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from services.watchdog.engine import Engine
-from services.watchdog.liveness import Beat, Signs
+from services.watchdog.liveness import LOOK_S, Beat, Signs
 
 MISSED_S = 0.75
 """A beat older than this is late: from now on the waits of all its threads are noted, not those of the loop alone."""
-TOP_TIMEOUT_S = 1.0
 
 
 class Look(Protocol):
@@ -111,7 +110,7 @@ class ContainerLook:
 
     async def _one(self, child: str) -> Signs:
         try:
-            states = [state[:1] for state in await asyncio.wait_for(self.states_of(child), TOP_TIMEOUT_S)]
+            states = [state[:1] for state in await asyncio.wait_for(self.states_of(child), LOOK_S)]
         except (OSError, TimeoutError):
             return Signs(busy=True, what="nothing more is known")
         if "T" in states or "t" in states:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
+
+from services.watchdog.containers import PROJECT, SUPERVISED, Container, from_inspection, is_ours
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -26,6 +29,18 @@ async def until_reached(ask: Callable[[], Awaitable[T]]) -> T:
             log.info("docker_not_reachable_yet", reason=repr(error))
             await asyncio.sleep(AGAIN_S)
     return await ask()
+
+
+async def containers(docker: Docker, project: str) -> list[Container]:
+    """Every supervised container of the project, running or not. Raises DockerError or OSError."""
+    filters = json.dumps({"label": [f"{PROJECT}={project}", SUPERVISED]})
+    found = []
+    for one in await docker.containers.list(all="true", filters=filters):
+        with contextlib.suppress(DockerError):  # removed meanwhile
+            seen = await docker.containers.container(one.id).show()
+            if is_ours(seen["Config"]["Labels"], project):
+                found.append(from_inspection(seen))
+    return found
 
 
 async def process_states(docker: Docker, container: str) -> list[str]:

@@ -6,6 +6,7 @@ by compose's container number.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +18,17 @@ PROJECT = "com.docker.compose.project"
 NUMBER = "com.docker.compose.container-number"
 ONE_OFF = "com.docker.compose.oneoff"
 SUPERVISED = "warren.supervise.id"
+ASKS = "warren.supervise.asks"
+"""How the life of a container that does not beat is known (see `asked_containers.py`)."""
+
+SAME_START_S = 1.0
+"""Docker's event of a start and its time stamp differ by a little."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container. `health`: None without a health check. `started_at`: seconds since the epoch."""
+    """One container. `health`: None without a health check. `started_at`: seconds since the epoch. `asks`: None for
+    one that beats."""
 
     id: str
     child: str
@@ -32,6 +39,7 @@ class Container:
     started_at: float | None = None
     exit_code: int = 0
     out_of_memory: bool = False
+    asks: str | None = None
 
 
 def is_ours(labels: Mapping[str, str], project: str) -> bool:
@@ -47,8 +55,8 @@ def child_of(labels: Mapping[str, str]) -> tuple[str, str]:
 
 def from_inspection(found: Mapping[str, Any]) -> Container:
     """From the answer to `GET /containers/{id}/json`."""
-    state = found["State"]
-    child, service = child_of(found["Config"]["Labels"])
+    state, labels = found["State"], found["Config"]["Labels"]
+    child, service = child_of(labels)
     return Container(
         id=found["Id"],
         child=child,
@@ -59,7 +67,15 @@ def from_inspection(found: Mapping[str, Any]) -> Container:
         started_at=_seconds(state.get("StartedAt", "")),
         exit_code=int(state.get("ExitCode", 0)),
         out_of_memory=bool(state.get("OOMKilled")),
+        asks=labels.get(ASKS),
     )
+
+
+def ended_between(before: Container, now: Container) -> bool:
+    """It ran at the first look, and at the second it does not, or runs anew."""
+    began, begins = before.started_at, now.started_at
+    anew = began is not None and begins is not None and begins > began + SAME_START_S
+    return before.running and (not now.running or anew)
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,11 @@ def exit_of(child: str, code: int, past: Past) -> Exited:
         return Exited(child, reason, Ending.SHUTDOWN)
     abnormal = code != 0 or past.out_of_memory
     return Exited(child, reason, Ending.ABNORMAL if abnormal else Ending.NORMAL)
+
+
+def time_of(event: Mapping[str, Any]) -> float:
+    """When it happened, in seconds since the epoch."""
+    return float(event.get("timeNano", 0)) / 1e9 or time.time()
 
 
 def _seconds(timestamp: str) -> float | None:

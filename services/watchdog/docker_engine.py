@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,15 +19,18 @@ from aiodocker.exceptions import DockerError
 
 from services.watchdog import container_questions as questions
 from services.watchdog.actions import Started
+from services.watchdog.container_orders import Orders
+from services.watchdog.container_signs import ContainerSigns
 from services.watchdog.containers import (
-    PROJECT,
-    SUPERVISED,
+    ASKS,
     Container,
     Past,
     child_of,
+    ended_between,
     exit_of,
     from_inspection,
     is_ours,
+    time_of,
 )
 from services.watchdog.engine import Adopted, Appeared, EngineEvent, Vanished, Whereabouts
 from services.watchdog.keyhole import CALL_S, Keyhole
@@ -36,9 +38,9 @@ from services.watchdog.liveness import Beat
 from services.watchdog.tree import Child
 
 AGAIN_S = 0.5
-TRIES = 2
-"""A proxy that stops in the middle of an order leaves us without an answer; the other one can be asked the same."""
-GONE = {304, 404, 409}  # already so, no such container, not running: what was asked for is the case
+RETOLD_S = 0.3
+UNSEEN = 1
+"""The exit code of one that has ended and runs again since: nobody can tell, so it counts as a crash."""
 log = structlog.get_logger()
 
 
@@ -53,11 +55,14 @@ class DockerEngine:
     project: str
     mode: str = "docker"
     epoch: Callable[[], int | None] = lambda: 0
+    away_since: float | None = None
+    """Since when no proxy can be reached, in seconds since the epoch: nobody is restarted meanwhile."""
     _keyhole: Keyhole | None = None
     _containers: dict[str, Container] = field(default_factory=dict)  # by child id
     _past: dict[str, Past] = field(default_factory=dict)  # by container id
-    _silent_since: dict[str, float] = field(default_factory=dict)  # by child id, monotonic
     _events: asyncio.Queue[EngineEvent] = field(default_factory=asyncio.Queue)
+    _signs: ContainerSigns = field(default_factory=ContainerSigns)
+    _abreast: asyncio.Event = field(default_factory=asyncio.Event)  # nothing has happened that we have not heard of
     _stream: asyncio.Task[None] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -69,29 +74,28 @@ class DockerEngine:
         await listening.wait()
         for container in await questions.until_reached(self._look):
             self._bind(container)
-        known = {child.id for child in children}
-        extra = [_child(c) for c in self._containers.values() if c.child not in known]
-        running = frozenset(c.child for c in self._containers.values() if c.running)
+        known, found = {child.id for child in children}, self._containers.values()
+        extra = [_child(container) for container in found if container.child not in known]
+        running = frozenset(container.child for container in found if container.running)
         return Adopted(running, missing=frozenset(known - set(self._containers)), extra=extra)
 
     async def start(self, child: Child) -> None:
-        """Raises OSError if compose has not created this container, or Docker refuses."""
+        """Raises OSError if compose has not created this container, or Docker refuses. Waits for a proxy."""
         container = self._containers.get(child.id)
         if container is None:
             raise OSError(f"compose has created no container {child.id}")
         self._past.pop(container.id, None)
-        await self._order(container, "start")
+        await self._orders.start(container)
+        if container.running and self._containers.get(child.id) is container:
+            await self._report_start(container)  # it ran already (a new tree knows it now): Docker tells of no start
 
     async def stop(self, child_id: str) -> None:
         if container := self._containers.get(child_id):
-            self._note(container.id, ours=True)
-            await self._order(container, "SIGTERM")
+            await self._signal(container, "SIGTERM", ours=True)
 
     async def kill(self, child_id: str, *, why: str | None = None) -> None:
         if container := self._containers.get(child_id):
-            if why:
-                self._note(container.id, why=why)
-            await self._order(container, "SIGKILL")
+            await self._signal(container, "SIGKILL", **({"why": why} if why else {}))
 
     async def process_states(self, child_id: str) -> list[str]:
         """As `container_questions.process_states`; none when it does not run."""
@@ -113,77 +117,61 @@ class DockerEngine:
         return await self._events.get()
 
     def beats(self) -> Mapping[str, Beat]:
-        """The health check reads the child's own beat: healthy is a beat just now, unhealthy or paused is silence."""
-        now = time.monotonic()
-        found = {}
-        for name, container in self._containers.items():
-            if container.running and container.health in ("healthy", "unhealthy"):
-                silent = self._silent_since.get(name)
-                found[name] = Beat(now if silent is None else silent, container.health == "healthy" and silent is None)
-        return found
+        return self._signs.beats(self._containers.values())
 
     def whereabouts(self, child_id: str) -> Whereabouts:
         container = self._containers.get(child_id)
         if container is None or not container.running:
             return Whereabouts(container=container.id[:12] if container else None)
-        has_beat = container.health is not None
-        return Whereabouts(container=container.id[:12], started_at=container.started_at, beats=has_beat)
+        return Whereabouts(
+            container=container.id[:12],
+            started_at=container.started_at,
+            beats=container.health is not None,
+            asked=container.asks is not None and not container.paused,  # of a paused one it is known
+        )
 
     async def close(self) -> None:
         if self._stream:
             self._stream.cancel()
             await asyncio.gather(self._stream, return_exceptions=True)
+        await self._signs.close()
         if self._keyhole:
             await self._keyhole.close()
 
     # -- inside
+
+    async def _signal(self, container: Container, name: str, **past: Any) -> None:
+        """Only to the life that was meant: while the stream is broken it may have ended, and another begun. Raises
+        OSError."""
+        try:
+            await asyncio.wait_for(self._abreast.wait(), CALL_S)
+        except TimeoutError as error:
+            raise OSError(f"docker {name} {container.child}: no proxy can be reached") from error
+        now = self._containers.get(container.child)
+        if now is None or now.id != container.id or ended_between(container, now):
+            log.info("ended_meanwhile", child=container.child, order=name)
+            return
+        self._note(container.id, **past)
+        await self._orders.signal(container, name)
 
     @property
     def _api(self) -> Docker:
         assert self._keyhole, "adopt() comes first"
         return self._keyhole.api
 
-    async def _order(self, container: Container, what: str) -> None:
-        for left in reversed(range(TRIES)):
-            epoch = self.epoch()
-            if what != "start" and epoch is None:
-                log.info("left_to_the_leader", child=container.child, order=what)
-                return
-            try:
-                async with asyncio.timeout(CALL_S):
-                    await self._send(container, what, epoch or 0)
-                return
-            except TimeoutError:
-                log.warning("order_not_answered", child=container.child, order=what, tries_left=left)
-        raise OSError(f"docker {what} {container.child}: no answer within {TRIES * CALL_S:g} s")
-
-    async def _send(self, container: Container, what: str, epoch: int) -> None:
-        try:
-            if what == "start":
-                await self._api.containers.container(container.id).start()
-            else:
-                await questions.send_signal(self._api, container.id, what, epoch=epoch)
-        except DockerError as error:
-            if error.status not in GONE:
-                raise OSError(f"docker {what} {container.child}: {error.message}") from error
-            log.info("already_so", child=container.child, order=what, reason=error.message)
+    @property
+    def _orders(self) -> Orders:
+        return Orders(lambda: self._api, self.epoch)
 
     async def _look(self) -> list[Container]:
-        filters = json.dumps({"label": [f"{PROJECT}={self.project}", SUPERVISED]})
-        found = []
-        for one in await self._api.containers.list(all="true", filters=filters):
-            with contextlib.suppress(DockerError):  # removed meanwhile
-                seen = await self._api.containers.container(one.id).show()
-                if is_ours(seen["Config"]["Labels"], self.project):
-                    found.append(from_inspection(seen))
-        return found
+        return await questions.containers(self._api, self.project)
 
     async def _follow(self, listening: asyncio.Event) -> None:
         assert self._keyhole
-        since = time.time()
+        since, broken = time.time(), None
+        self._abreast.set()
         while True:
-            if listening.is_set():
-                await self._resync()
+            catching_up = asyncio.create_task(self._catch_up(broken)) if broken else None
             listening.set()
             async with contextlib.aclosing(self._keyhole.events(since)) as events:
                 async for event in events:
@@ -191,28 +179,51 @@ class DockerEngine:
                     if at > since:  # what we have seen comes again after a break
                         since = at
                         self._on_docker_event(event)
+            broken = time.time()
+            if catching_up:
+                await catching_up
+            self._abreast.clear()
             await asyncio.sleep(AGAIN_S)
 
-    async def _resync(self) -> None:
-        """After a break in the stream: whoever we think runs and does not has ended."""
+    async def _catch_up(self, broken: float) -> None:
+        """After a break in the stream: what happened meanwhile is told again and says more (who stopped it), but Docker
+        remembers the last 256 events only; then everything is looked at."""
+        await asyncio.sleep(RETOLD_S)
+        then = dict(self._containers)
         try:
             found = {container.child: container for container in await self._look()}
         except (DockerError, OSError) as error:  # OSError: a time-out, too
-            log.warning("docker_not_reachable", reason=repr(error))
+            self._not_reached(broken, repr(error))
             return
-        for name, before in list(self._containers.items()):
+        self._reached()
+        for name, before in then.items():
             now = found.get(name)
-            if now is None:
+            if self._containers.get(name) is not before:  # heard of since, and that is newer
+                found.pop(name, None)
+            elif now is None:
                 self._vanished(before)
-            elif before.running and not now.running:
-                self._bind(now)
+            elif ended_between(before, now):
                 past = self._past.pop(now.id, Past(out_of_memory=now.out_of_memory))
-                self._events.put_nowait(exit_of(name, now.exit_code, past))
+                self._containers[name] = replace(now, running=False)
+                self._events.put_nowait(exit_of(name, now.exit_code or UNSEEN, past))
         for container in found.values():
             known = self._containers.get(container.child)
+            if known is not None and container.child not in then:
+                continue
             if known is None or (container.running and not known.running):
                 self._started(container)
             self._bind(container)
+        self._abreast.set()
+
+    def _not_reached(self, since: float, reason: str) -> None:
+        if self.away_since is None:
+            self.away_since = since
+            log.error("docker_not_reachable", reason=reason, hint="nobody can be restarted: docker compose up -d")
+
+    def _reached(self) -> None:
+        if self.away_since is not None:
+            log.info("docker_reached_again", away_s=round(time.time() - self.away_since, 1))
+            self.away_since = None
 
     def _on_docker_event(self, event: Mapping[str, Any]) -> None:
         actor = event.get("Actor") or {}
@@ -223,7 +234,8 @@ class DockerEngine:
         child, service = child_of(labels)
         bound = self._containers.get(child)
         if action == "start":
-            self._started(Container(container_id, child, service, running=True, started_at=_time_of(event)))
+            asks, at = labels.get(ASKS), time_of(event)
+            self._started(Container(container_id, child, service, running=True, started_at=at, asks=asks))
         if bound is None or bound.id != container_id:
             return
         if action == "kill" and str(labels.get("signal")) == "15":
@@ -232,11 +244,11 @@ class DockerEngine:
             self._note(container_id, out_of_memory=True)
         elif action in ("pause", "unpause"):
             self._containers[child] = replace(bound, paused=action == "pause")
-            self._silent(child, action == "pause")
+            self._signs.silent(child, action == "pause")
         elif action.startswith("health_status"):
             self._health(bound, action.rpartition(" ")[2])
         elif action == "die" and bound.running:
-            self._containers[child] = replace(bound, running=False, paused=False, health=None)
+            self._bind(replace(bound, running=False, paused=False, health=None))
             past = self._past.pop(container_id, Past())
             self._events.put_nowait(exit_of(child, int(labels.get("exitCode", 1)), past))
         elif action == "destroy":
@@ -267,24 +279,18 @@ class DockerEngine:
 
     def _health(self, bound: Container, health: str) -> None:
         self._containers[bound.child] = replace(bound, health=health)
-        self._silent(bound.child, health == "unhealthy")
+        self._signs.silent(bound.child, health == "unhealthy")
         if health == "healthy":
             self._events.put_nowait(Started(bound.child))
 
-    def _silent(self, child: str, silent: bool) -> None:
-        if silent:
-            self._silent_since.setdefault(child, time.monotonic())
-        else:
-            self._silent_since.pop(child, None)
-
     def _vanished(self, container: Container) -> None:
         del self._containers[container.child]
-        self._silent_since.pop(container.child, None)
+        self._signs.follow(replace(container, running=False))
         self._events.put_nowait(Vanished(container.child))
 
     def _bind(self, container: Container) -> None:
         self._containers[container.child] = container
-        self._silent(container.child, container.running and (container.paused or container.health == "unhealthy"))
+        self._signs.follow(container)
 
     def _note(self, container_id: str, **what: Any) -> None:
         self._past[container_id] = replace(self._past.get(container_id, Past()), **what)
@@ -292,7 +298,3 @@ class DockerEngine:
 
 def _child(container: Container) -> Child:
     return Child(id=container.child, service=container.service)
-
-
-def _time_of(event: Mapping[str, Any]) -> float:
-    return float(event.get("timeNano", 0)) / 1e9 or time.time()

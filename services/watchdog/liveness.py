@@ -25,6 +25,8 @@ WITNESS_S = 1.25
 """A beat younger than this says that the machine is well: two beats and a little."""
 BUSY_S = 10.0
 """How long a child may be silent that is busy, or starved, where nobody can tell which (containers)."""
+LOOK_S = 1.0
+"""What a closer look takes is no lateness of the watchdog, up to this: it gives up then."""
 ASKED_S = 10.0
 """How long a child may be silent that only answers when asked (a broker): an answer takes many threads."""
 START_SILENCE_S = 10.0
@@ -98,9 +100,11 @@ class Liveness:
         now: float,
         *,
         signs: Mapping[str, Signs] = MappingProxyType({}),
+        looked_s: float = 0.0,
     ) -> tuple[list[str], list[Hung]]:
-        """Those that have become ready, and those to kill."""
-        self._note_own_lag(now)
+        """Those that have become ready, and those to kill. `looked_s`: how long the look at them has taken."""
+        self._note_own_lag(now - min(looked_s, LOOK_S))
+        self._judged_at = now
         ready = [one.id for one in watched if one.starting and (beat := _beat(one, beats)) and beat.ready]
         running = [one for one in watched if not one.starting]
         loops = [one for one in running if not one.asked]
@@ -121,7 +125,6 @@ class Liveness:
 
     def _note_own_lag(self, now: float) -> None:
         lag = 0.0 if self._judged_at is None else now - self._judged_at - self.interval_s
-        self._judged_at = now
         if lag > OWN_LAG_S:
             self._thawed_at = now + THAW_S
         elif lag > 0:

@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.watchdog import epmd_client, rabbitmq_files, rabbitmq_launch
+from services.watchdog import amqp_hello, epmd_client, rabbitmq_files, rabbitmq_launch
+from services.watchdog.amqp_hello import Answer
 from services.watchdog.rabbitmq_files import Ports
 
 # Debian's and Fedora's packages: the script itself. The one they put on PATH changes to the user "rabbitmq" first.
@@ -24,9 +25,6 @@ SERVER_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POLL_S = 0.05
 PROBE_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
-PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-METHOD_FRAME = 1
-CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +145,7 @@ def _command_line(pid: int) -> list[str]:
 
 
 async def _speaks_amqp(port: int, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
-    """The first half of AMQP's handshake: our header, its Connection.Start. A server that only listens is not ready."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(PROTOCOL_HEADER)
-                frame = await reader.readexactly(11)  # type 1 byte, channel 2, size 4, class 2, method 2
-            finally:
-                writer.close()
-    except (OSError, EOFError):  # TimeoutError is an OSError
-        return False
-    return frame[0] == METHOD_FRAME and frame[7:] == CONNECTION_START
+    return await amqp_hello.ask("127.0.0.1", port, timeout_s=timeout_s) is Answer.ALIVE
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], *, timeout_s: float) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import structlog
 
 from services.watchdog.description import describe
+from services.watchdog.rows import trouble
 from services.watchdog.tree import Group
 from services.watchdog.watch import Watch
 from shared.contracts.message import Refused
-from shared.contracts.supervision import DescribeTree, ReloadTree, TreeDescribed, TreeReloaded
+from shared.contracts.supervision import DescribeTree, ReloadTree, TreeDescribed, TreeNode, TreeReloaded
 from shared.errors import ConfigurationError
 from shared.messaging.envelope import Envelope
 
@@ -53,12 +54,17 @@ class Reloading:
     def described(self) -> TreeDescribed:
         """The tree as it runs now."""
         watch = self.watch
+        nodes = describe(watch.supervisor, watch.clock(), self._uptime)
         return TreeDescribed(
-            nodes=describe(watch.supervisor, watch.clock(), self._uptime),
+            nodes=tuple(self._troubled(node) for node in nodes),
             mode="docker" if watch.engine.mode == "docker" else "process",
             reload_waits=watch.supervisor.reloads,
             refused=self.refused,
         )
+
+    def _troubled(self, node: TreeNode) -> TreeNode:
+        found = trouble(node.service or "", self.watch.engine)
+        return node.model_copy(update={"reason": found}) if found and node.reason is None else node
 
     def _uptime(self, child_id: str) -> float:
         started_at = self.watch.engine.whereabouts(child_id).started_at

@@ -47,5 +47,9 @@ class Vigil:
         beats, now = self.beats(ids), clock()
         self.look.sample(ids, beats, now)
         quiet = self.liveness.quiet(watched, beats, now)
-        signs = await self.look.at(quiet) if quiet else {}
-        return self.liveness.judge(watched, self.beats(ids) if quiet else beats, clock(), signs=signs)
+        if not quiet:
+            return self.liveness.judge(watched, beats, clock())
+        begun = clock()
+        signs = await self.look.at(quiet)
+        looked_s = clock() - begun
+        return self.liveness.judge(watched, self.beats(ids), clock(), signs=signs, looked_s=looked_s)

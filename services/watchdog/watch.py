@@ -19,7 +19,7 @@ import structlog
 from services.watchdog.actions import Action, Exited, Kill, Report, Start, Started, Stop
 from services.watchdog.audit import Audit
 from services.watchdog.engine import Appeared, Engine, EngineEvent, Vanished
-from services.watchdog.rows import own_row, row
+from services.watchdog.rows import listing
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import NotFound, Status, Supervisor
 from services.watchdog.tree import Child, Group, leaves, replica
@@ -55,6 +55,7 @@ class Watch:
     _saved: list[tuple[object, ...]] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)
     _chains: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _unlisted: dict[str, Child] = field(default_factory=dict)  # here, but of a service that the tree does not have
 
     def __post_init__(self) -> None:
         self._vigil = self.vigil or Vigil(self.engine)
@@ -110,7 +111,7 @@ class Watch:
         self._perform(self.supervisor.reload(tree, self.clock(), containers=containers))
 
     def shut_down(self) -> None:
-        """Stops everything in reverse order; `down` is set when it is done. A second call changes nothing."""
+        """Stops everything in reverse order; `down` is set when it is done. May be called twice."""
         self._perform(self.supervisor.shutdown(self.clock()))
 
     def leave(self) -> None:
@@ -144,10 +145,7 @@ class Watch:
         """The children as `warren ps --json` prints them; `started_at` in seconds since the epoch."""
         statuses = self.supervisor.statuses(self.clock())
         beats = self._vigil.beats([s.child.id for s in statuses])
-        own = own_row(self.engine.mode, restarts=self.restarts, born=self.born)
-        rows = [row(one, self.engine, beats) for one in statuses]
-        listed = own.get("container") is not None and any(one.get("container") == own["container"] for one in rows)
-        return rows if listed else [*rows, own]
+        return listing(statuses, self.engine, beats, restarts=self.restarts, born=self.born)
 
     # -- inside
 
@@ -183,7 +181,8 @@ class Watch:
         if isinstance(event, Appeared):
             self._add(event.child)
         elif isinstance(event, Vanished):
-            if any(s.child.id == event.id for s in self.supervisor.statuses(self.clock())):
+            self._unlisted.pop(event.id, None)
+            if self._lists(event.id):
                 self._perform(self.supervisor.forget(event.id, self.clock()))
         else:
             self._since.setdefault(event.id, self.clock())
@@ -191,9 +190,14 @@ class Watch:
 
     def _add(self, child: Child) -> None:
         try:
-            self._perform(self.supervisor.add(child, self.clock()))
+            if not self._lists(child.id):
+                self._perform(self.supervisor.add(child, self.clock()))
         except NotFound:
+            self._unlisted[child.id] = child
             log.warning("not_in_the_tree", child=child.id)
+
+    def _lists(self, child_id: str) -> bool:
+        return any(status.child.id == child_id for status in self.supervisor.statuses(self.clock()))
 
     async def _tick(self) -> None:
         while True:
@@ -276,11 +280,13 @@ class Watch:
         self._save()
 
     def _tell(self, report: Report) -> None:
-        level = log.error if report.kind in ALARMS else log.info
-        level(report.kind, child=report.id, reason=report.reason)
+        (log.error if report.kind in ALARMS else log.info)(report.kind, child=report.id, reason=report.reason)
         self._audit.hear(report)
-        status = next((s for s in self.supervisor.statuses(self.clock()) if s.child.id == report.id), None)
-        self.on_report(report, status)
+        statuses = self.supervisor.statuses(self.clock())
+        self.on_report(report, next((s for s in statuses if s.child.id == report.id), None))
+        if report.kind == "reloaded":
+            for name in list(self._unlisted):
+                self._add(self._unlisted.pop(name))
 
     def _save(self) -> None:
         statuses = self.supervisor.statuses(self.clock())

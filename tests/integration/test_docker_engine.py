@@ -157,3 +157,20 @@ async def test_a_new_watchdog_adopts_and_starts_what_died_meanwhile(
     await successor.until(lambda s: {name: state for name, (state, _) in s.items()} == expected, "all to run")
     assert {restarts for name, (_, restarts) in successor.states().items() if name != "memory-1"} == {0}
     await successor.close()
+
+
+async def test_a_new_tree_takes_up_containers_that_run_already_and_starts_none_again(watched: Watched, project: str):
+    """Of a service that the tree did not know: one was there before it was read, one came while it was in force."""
+    began = {}
+    for number in (1, 2):
+        made = await asyncio.to_thread(run_container, project, "writer", number=number)
+        began[f"writer-{number}"] = await order("inspect", "-f", "{{.State.StartedAt}}", made)
+    engine = watched.watch.engine
+    await watched.until(lambda _: all(engine.whereabouts(name).container for name in began), "both are seen")
+    assert began.keys().isdisjoint(watched.states())
+    tree = TREE + TREE.partition('[[children]]\ngroup = "researcher"')[0].replace("memory", "writer")
+    watched.watch.reload(parse_tree(tree, mode="docker"))
+    await watched.until(lambda s: {s.get(name) for name in began} == {("running", 0)}, "both are taken up")
+    for name, at in began.items():
+        assert await order("inspect", "-f", "{{.State.StartedAt}}", watched.container(name)) == at
+    assert {restarts for _, restarts in watched.states().values()} == {0}

@@ -1,7 +1,7 @@
 """What Docker says, judged."""
 
 from services.watchdog.actions import Ending
-from services.watchdog.containers import Past, child_of, exit_of, from_inspection, is_ours
+from services.watchdog.containers import Container, Past, child_of, ended_between, exit_of, from_inspection, is_ours
 
 LABELS = {
     "com.docker.compose.project": "warren",
@@ -61,3 +61,14 @@ def test_a_container_that_never_ran_has_no_start():
     container = from_inspection({"Id": "abc", "Config": {"Labels": LABELS}, "State": state})
     assert container.started_at is None
     assert container.health is None
+
+
+def test_one_that_runs_anew_has_ended_and_one_that_is_merely_looked_at_again_has_not():
+    def seen(*, running: bool = True, at: float | None = 100.0) -> Container:
+        return Container("1", "a-1", "a", running=running, started_at=at)
+
+    assert ended_between(seen(), seen(running=False))
+    assert ended_between(seen(), seen(at=130.0))
+    assert not ended_between(seen(), seen(at=100.3))
+    assert not ended_between(seen(at=None), seen())
+    assert not ended_between(seen(running=False), seen(at=130.0))

@@ -23,13 +23,18 @@ def watch(
     liveness: Liveness | None = None,
     signs: Callable[[float], Mapping[str, Signs]] = lambda now: {},
     frozen: tuple[float, float] = (0.0, 0.0),
+    looks_s: float = 0.0,
 ) -> list[tuple[float, Hung]]:
-    """Judges four times a second from 100 on, but while the watchdog is frozen; who was found hung, and when."""
+    """Judges four times a second from 100 on, but while the watchdog is frozen; who was found hung, and when. A closer
+    look at the silent ones takes `looks_s`."""
     liveness, found, now = liveness or Liveness(), [], 100.0
     while now <= until:
         if not frozen[0] < now < frozen[1]:
             beats = {name: Beat(at(now), ready=True) for name, at in last.items()}
-            _, hung = liveness.judge(running(*last), beats, now, signs=signs(now))
+            looked_s = looks_s if liveness.quiet(running(*last), beats, now) else 0.0
+            now += looked_s
+            beats = {name: Beat(at(now), ready=True) for name, at in last.items()}
+            _, hung = liveness.judge(running(*last), beats, now, signs=signs(now), looked_s=looked_s)
             found += [(now, one) for one in hung]
             if hung:
                 break
@@ -103,6 +108,17 @@ def test_the_watchdogs_own_small_delays_do_not_count():
         found = liveness.judge(running("a", "b"), beats, now)[1]
         now += 0.9
     assert now >= 108.0, "0.65 of each 0.9 s are the watchdog's own"
+
+
+def test_what_a_closer_look_takes_is_no_lateness_of_the_watchdog_and_no_thaw():
+    found = watch({"a": beating_until(110.0), "b": beating_until(999.0)}, until=130.0, looks_s=0.9)
+    assert [one.id for _, one in found] == ["a"]
+    assert found[0][0] - 110.0 <= 4.5
+
+
+def test_a_machine_that_stood_still_during_a_look_stood_still_all_the_same():
+    found = watch({"a": beating_until(110.0), "b": beating_until(999.0)}, until=115.0, looks_s=1.0 + 1.2)
+    assert found == []
 
 
 def test_a_handler_over_its_limit_is_killed_without_silence_or_witness():
