@@ -58,6 +58,8 @@ class Inference:
         new = await self.ledger.wait(unit.connection, call, unit.envelope)
         if decision == "join" and new:
             await note(unit.connection, call, "joined")
+        if message.stream:
+            unit.after_commit(lambda: self.calls.streams.wish(call))
         unit.after_commit(self.calls.wake)
         return None
 

@@ -16,13 +16,14 @@ from services.inference.generation import call_id
 from services.inference.running import Running
 from services.inference.written import Part, cut
 from shared.contracts.generation import CallKey, Generated
-from shared.contracts.stream import ReadTokens, TokensRead, TokensWritten
+from shared.contracts.stream import WANTED_S, ReadTokens, TokensRead, TokensWritten
 from shared.errors import WarrenError
 from shared.runtime.service import Publisher
 
 log = structlog.get_logger()
-BATCH_S = 0.05
-"""Between two events of a call: a reader sees text flow, and a fast model costs twenty events a second."""
+BATCH_S, EACH_S = 0.05, 0.005
+"""Between two events of a call: a reader sees text flow, and a fast model costs twenty events a second; and what each
+of many streams adds to that, so that all together cost two hundred."""
 MANY = 1000
 """Wishes after which those that are over are forgotten."""
 
@@ -40,7 +41,15 @@ class TokenStreams:
 
     def begin(self, call: Running) -> None:
         """A call starts."""
+        if call.claim.request.stream:
+            self._want(call.claim.id, WANTED_S)
         if self._wants(call):
+            self._stream(call)
+
+    def wish(self, name: str) -> None:
+        """Somebody who wants to see its text has asked for this call, or joined it."""
+        self._want(name, WANTED_S)
+        if call := self.running.get(name):
             self._stream(call)
 
     def end(self, call: Running, result: Generated) -> None:
@@ -133,7 +142,7 @@ class TokenStreams:
                 await self._publish(call, part, ended=over is not None and part is parts[-1])
             if over is not None:
                 return
-            await asyncio.sleep(self.batch_s)
+            await asyncio.sleep(max(self.batch_s, EACH_S * len(self._tasks)))
 
     async def _publish(self, call: Running, part: Part, *, ended: bool = False) -> None:
         key = call.claim.request.call

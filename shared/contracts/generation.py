@@ -47,7 +47,8 @@ class Generate(Command, owner="inference", name="generate"):
     `engine`: `auto`, `extractive`, `scripted` or `provider/model`. The text that comes back is plain sentences, each
     ending in `[id]` of an input passage (for `plan`: JSON that fits `output_schema`). `max_s`: seconds that the model
     may work on it; waiting for a slot does not count. Asked for in a later run of its goal, a finished answer to the
-    same request is taken from the earlier run, unless `fresh`.
+    same request is taken from the earlier run, unless `fresh`. `stream`: publish its text as it is written
+    (`TokensWritten`), for as long as a `ReadTokens` is believed; ask again to go on.
 
     `tools`: what the model may ask to have called (`Generated.tool_calls`); the results go into the next request, as
     messages. A model that has no use for tools or images fails with `error_kind` `unsupported`.
@@ -65,6 +66,7 @@ class Generate(Command, owner="inference", name="generate"):
     deadline_at: datetime | None = None
     max_s: float | None = Field(default=None, gt=0)
     fresh: bool = False
+    stream: bool = False
     tools: tuple[Tool, ...] = Field(default=(), max_length=64, exclude_if=lambda tools: not tools)
 
     @model_validator(mode="after")

@@ -98,8 +98,13 @@ async def follow(client: Client, call: Generate | CallKey, *, deadline_s: float)
     async with client.watch(key.goal_id, TokensWritten, most=WAITING) as news:
         asked = None
         if isinstance(call, Generate):
-            asked = asyncio.create_task(client.ask(call, Generated, deadline_s=deadline_s))
-        reader = _Reader(client, key, news, asked, give_up_at=time.monotonic() + deadline_s)
+            streamed = call.model_copy(update={"stream": True})
+            asked = asyncio.create_task(client.ask(streamed, Generated, deadline_s=deadline_s))
+        began = time.monotonic()
+        reader = _Reader(client, key, news, asked, give_up_at=began + deadline_s)
+        if asked:  # which says already that we want to hear of it
+            reader.ask_at = began + QUIET_S
+            reader.renew_at = began + RENEW_S
         try:
             while not reader.over:
                 for piece in _joined(await reader.more()):
@@ -118,11 +123,11 @@ class _Reader:
     asked: asyncio.Task[Generated] | None
     give_up_at: float
     over: bool = False
+    ask_at: float = 0.0
+    renew_at: float = 0.0
     _text: TokenText = field(default_factory=TokenText)
     _question: asyncio.Task[TokensRead] | None = None
     _arrived: asyncio.Task[Event] | None = None
-    _ask_at: float = 0.0
-    _renew_at: float = 0.0
     _quiet_s: float = QUIET_S
 
     async def more(self) -> list[TokenPiece]:
@@ -130,7 +135,7 @@ class _Reader:
         self._ask_in_time()
         arrived = self._arrived = self._arrived or asyncio.create_task(self.news.get())
         waits = {task for task in (arrived, self.asked, self._question) if task}
-        wait_s = max(0.0, min(self._ask_at, self.give_up_at) - time.monotonic())
+        wait_s = max(0.0, min(self.ask_at, self.give_up_at) - time.monotonic())
         await asyncio.wait(waits, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if self.asked and self.asked.done():
             return self._end(await self.asked)
@@ -149,14 +154,14 @@ class _Reader:
 
     def _ask_in_time(self) -> None:
         """What is missing at once; else after a silence, and before the wish to hear is forgotten."""
-        if self._question is None and (self._text.missing or time.monotonic() >= self._ask_at):
+        if self._question is None and (self._text.missing or time.monotonic() >= self.ask_at):
             have = self._text
             question = ReadTokens(
                 call=self.key, attempt=have.attempt, revision=have.revision, after=len(have.text), for_s=WANTED_S
             )
             self._question = asyncio.create_task(self.client.ask(question, TokensRead, deadline_s=PATIENCE_S))
-            self._ask_at = time.monotonic() + self._quiet_s
-            self._renew_at = time.monotonic() + RENEW_S
+            self.ask_at = time.monotonic() + self._quiet_s
+            self.renew_at = time.monotonic() + RENEW_S
             self._quiet_s = min(LONG_QUIET_S, self._quiet_s * 2)
 
     def _heard(self, event: Event) -> list[TokenPiece]:
@@ -164,9 +169,9 @@ class _Reader:
             return []
         found = self._text.add(event)
         self._quiet_s = QUIET_S
-        self._ask_at = min(self._renew_at, time.monotonic() + QUIET_S)
+        self.ask_at = min(self.renew_at, time.monotonic() + QUIET_S)
         if event.ended and self.asked is None:
-            self._ask_at = 0.0
+            self.ask_at = 0.0
         return found
 
     def _answered(self, question: asyncio.Task[TokensRead]) -> list[TokenPiece]:

@@ -87,7 +87,7 @@ def test_what_the_ledger_says() -> None:
 def test_the_key_is_the_call_and_the_hash_is_what_was_asked() -> None:
     one, other = generate(), generate(step="s2")
     assert call_id(one.call) != call_id(other.call)
-    assert request_hash(one) == request_hash(other) == request_hash(generate(priority=9, deadline_at=NOW))
+    assert request_hash(one) == request_hash(other) == request_hash(generate(priority=9, deadline_at=NOW, stream=True))
     assert request_hash(one) != request_hash(generate(max_tokens=7))
     assert call_id(generate(epoch=1).call) != call_id(one.call)
 
