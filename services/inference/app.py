@@ -11,6 +11,7 @@ from services.inference.models import Models
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
 from services.inference.prices import read_prices
+from services.inference.recording import Recorder, Replay
 from services.inference.scripted import Script
 from services.inference.sessions import Sessions
 from services.inference.settings import Settings
@@ -96,6 +97,8 @@ def _engines(settings: Settings, service: Service) -> Engines:
         programs=[LlamaCli(settings.llamacli, folder, settings.num_ctx, first, between)]
         if (folder := settings.llamacli_folder)
         else [],
+        replay=Replay(settings.replay),
+        recorder=Recorder(settings.record) if settings.record else None,
         script=Script(settings.script),
         configured=settings.model,
         embed_model=settings.embed_model,

@@ -207,7 +207,7 @@ class Calls:
             return call.failed(f"{why} ended the call after {call.tokens} tokens")
         except EngineFailed as error:
             log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
-            if request.engine != "auto":
+            if request.engine != "auto" or choice.provider == "replay":
                 return call.failed(error.reason, kind=error.kind)
             answer = await self.engines.quote(request)
             return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")

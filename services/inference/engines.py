@@ -15,12 +15,13 @@ from services.inference.llamacli import LlamaCli
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
 from services.inference.prices import Price, cost
+from services.inference.recording import Recorder, Replay
 from services.inference.scripted import Script
 from services.inference.upstream import Answer, Progress
 from shared.contracts.generation import Generate
 
 log = structlog.get_logger()
-BUILT_IN_SLOTS = {"extractive": 2, "scripted": 64}
+BUILT_IN_SLOTS = {"extractive": 2, "scripted": 64, "replay": 64}
 """Extractive calls take milliseconds of one core; more at once would only starve the loop."""
 QUOTING = frozenset({"research", "section", "summary", "repair"})
 
@@ -33,6 +34,8 @@ class Engines:
     script: Script
     openai: Sequence[OpenAIHost] = ()
     programs: Sequence[LlamaCli] = ()
+    replay: Replay = field(default_factory=lambda: Replay(None))
+    recorder: Recorder | None = None
     configured: str = ""
     embed_model: str = ""
     slots: int = 1
@@ -90,11 +93,16 @@ class Engines:
         """Raises EngineFailed."""
         if choice.provider in SERVERS:
             try:
-                return await self._host(choice.url).chat(choice.model, request, on_token)
+                answer = await self._host(choice.url).chat(choice.model, request, on_token)
             except EngineFailed as error:
                 if error.kind == "refused":
                     self._mark(choice.url, str(error))
                 raise
+            if self.recorder:
+                await self.recorder.note(request, choice.engine, answer)
+            return answer
+        if choice.provider == "replay":
+            return await self.replay.chat(request, on_token)
         if choice.provider == "scripted":
             return await self.script.chat(request, on_token)
         if choice.provider == "none":

@@ -18,9 +18,10 @@ NEAREST_PARAMETERS = 8e9
 AGEING = timedelta(seconds=30)
 """Waiting this long is worth one step of priority, so that nothing starves."""
 Server = Literal["ollama", "openai", "llamacli"]
-Provider = Literal["ollama", "openai", "llamacli", "extractive", "scripted", "none"]
+Provider = Literal["ollama", "openai", "llamacli", "extractive", "scripted", "replay", "none"]
 SERVERS: tuple[Server, ...] = ("ollama", "openai", "llamacli")
 """Providers that are asked at hosts, in the order in which `auto` considers them."""
+BUILT_IN: tuple[Literal["extractive", "scripted", "replay"], ...] = ("extractive", "scripted", "replay")
 Trouble = Literal[
     "refused",
     "denied",
@@ -95,8 +96,9 @@ def choose_engine(
     `busy`: calls running per host, the least busy one that has the model (loaded, if any) is taken.
     """
     name = (configured or "auto") if wanted == "auto" else wanted
-    if name in ("extractive", "scripted"):
-        return Choice("extractive" if name == "extractive" else "scripted", name)
+    for built_in in BUILT_IN:
+        if name == built_in:
+            return Choice(built_in, built_in)
     provider, _, model = name.partition("/")
     if provider != "auto" and provider not in SERVERS:
         known = "auto, extractive, ollama/<model>, openai/<model> or llamacli/<file>"

@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Settings(MeshSettings):
-    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `llamacli/FILE`, `extractive`, `scripted`; "" lets `auto` choose.
-    `slots`: calls at once per host."""
+    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `llamacli/FILE`, `extractive`, `scripted`, `replay`; "" lets `auto`
+    choose. `slots`: calls at once per host."""
 
     model: str = ""
     ollama_urls: str = "http://127.0.0.1:11434"
@@ -45,6 +45,10 @@ class Settings(MeshSettings):
     """How long the ledger remembers a call."""
     sessions_kept: timedelta = timedelta(days=90)
     """How long a conversation is kept after its last turn."""
+    record: Path | None = None
+    """Where each answer of a model server is added, with what was asked."""
+    replay: Path | None = None
+    """Recorded calls, from which the engine `replay` answers."""
     script: Path | None = None
     """Answers of the `scripted` engine (for tests)."""
 
