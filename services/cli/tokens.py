@@ -82,7 +82,7 @@ def rows(calls: Sequence[CallCost]) -> list[tuple[object, ...]]:
 
 def how(call: CallCost) -> str:
     """Where the answer came from, and who else got it."""
-    told: list[str] = [call.state] if call.state != "done" else ["from an earlier run" if call.earlier else "paid"]
+    told: list[str] = [call.state] if call.state != "done" else [_source(call)]
     if call.asked_again:
         told.append(f"{call.asked_again} x from the ledger")
     if call.joined:
@@ -90,9 +90,15 @@ def how(call: CallCost) -> str:
     return ", ".join(told)
 
 
+def _source(call: CallCost) -> str:
+    if call.cache:
+        return "from the cache"
+    return "from an earlier run" if call.earlier else "paid"
+
+
 def total(calls: Sequence[CallCost]) -> dict[str, float]:
     """Of what was paid: tokens in and out, seconds; tokens spent and saved; how many calls are listed."""
-    paid = [call for call in calls if not call.earlier]
+    paid = [call for call in calls if not (call.earlier or call.cache)]
     return {
         "calls": len(calls),
         "tokens_in": sum(call.tokens_in for call in paid),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from services.inference.cache import Cache
 from services.inference.calls import Calls
 from services.inference.embedding import Batcher
 from services.inference.engines import Engines
@@ -51,6 +52,7 @@ def build(settings: Settings) -> Service:
         clock=_now,
         lease=settings.lease,
         kept=settings.ledger_kept,
+        cache=Cache(settings.cache_kept, settings.cache_entries),
     )
     inference = Inference(service.database, ledger, engines, calls, _now, Batcher(engines.embed))
     service.apply(INFERENCE, Generate, inference.on_generate, once=False)

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from services.inference.cache import Cache, alike
 from services.inference.engines import Engines
 from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
 from services.inference.running import Running
-from services.inference.store import Claim, Ledger
+from services.inference.store import Claim, Ledger, Row
 from services.inference.token_stream import TokenStreams
 from services.inference.upstream import Answer
 from shared.contracts.generation import Generate, Generated
@@ -47,6 +48,7 @@ class Calls:
     clock: Callable[[], datetime]
     lease: timedelta = timedelta(seconds=30)
     kept: timedelta = timedelta(days=7)
+    cache: Cache = field(default_factory=lambda: Cache(timedelta(days=1), 10_000))
     running: dict[str, Running] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -92,7 +94,9 @@ class Calls:
 
     async def stop_goal(self, goal_id: str, *, before_epoch: int | None = None) -> None:
         """Cancels what runs for a goal and drops what waits; of an older epoch only, if one is named."""
-        keys = [(call, call.claim.request.call) for call in self.running.values()]
+        async with self.database.read() as connection:
+            shared = await self.cache.wanted_by_others(connection, goal_id)
+        keys = [(call, call.claim.request.call) for call in self.running.values() if call.claim.id not in shared]
         gone = [
             call.task
             for call, key in keys
@@ -102,7 +106,7 @@ class Calls:
             task.cancel()
         await asyncio.gather(*gone, return_exceptions=True)  # only then are their slots free
         async with self.database.unit() as unit:
-            await self.ledger.stop(unit.connection, goal_id, owner=self.owner, before_epoch=before_epoch)
+            await self.ledger.stop(unit.connection, goal_id, owner=self.owner, before_epoch=before_epoch, spare=shared)
 
     async def release_owner(self, owner: str, *, died_at: datetime | None = None) -> None:
         """An instance died: its calls wait again. If that was our predecessor, ours go on; and so do those that the
@@ -133,29 +137,54 @@ class Calls:
         async with self.database.read() as connection:
             rows = await self.ledger.waiting(connection)
             self._count(await self.ledger.running(connection) if rows else {})
-        free = self.engines.free()
         choices = {row.id: self.engines.choose(row.engine) for row in rows}
+        answered, rows = await self._share(rows, choices)
+        free = self.engines.free()
         waiting = [Waiting(row.id, row.priority, row.since, choices[row.id].lane) for row in rows]
         chosen = next_to_run(waiting, free=free, now=self.clock())
         if not chosen:
-            return False
-        claims = await self._claim([(call.id, choices[call.id]) for call in chosen])
+            return answered
+        shares = {row.id: row.share for row in rows if row.share and choices[row.id].url}
+        claims = await self._claim([(call.id, choices[call.id]) for call in chosen], shares)
         for claim in claims:
             self._start(Running(claim, choices[claim.id]))
-        return bool(claims)
+        return answered or bool(claims)
 
-    async def _claim(self, chosen: Sequence[tuple[str, Choice]]) -> list[Claim]:
-        """In one transaction with the count of slots that are taken, over all replicas: never more than there are."""
+    async def _share(self, rows: Sequence[Row], choices: Mapping[str, Choice]) -> tuple[bool, list[Row]]:
+        """Answers what an equal call has brought, if anything; and of equal ones leaves one to be asked."""
+        keys = {row.id: (row.share, choices[row.id].engine) for row in rows if row.share and choices[row.id].url}
+        if not keys:
+            return False, list(rows)
+        same, answered = alike(keys), False
+        async with self.database.unit() as unit:
+            placed = await self.cache.placed(unit.connection, same, self.clock())
+            for key, call in placed.items():
+                given = await self.cache.answer(unit.connection, call, same[key])
+                answered |= given is not None
+                for result, waiters in given or ():
+                    for waiter in waiters:
+                        unit.publish(result, to=waiter)
+        first = {group[0] for key, group in same.items() if key not in placed}
+        return answered, [row for row in rows if row.id not in keys or row.id in first]
+
+    async def _claim(self, chosen: Sequence[tuple[str, Choice]], shares: Mapping[str, str]) -> list[Claim]:
+        """In one transaction with the count of slots that are taken, over all replicas: never more than there are. Nor
+        is any begun that an equal one has overtaken: `shares`, of those that may be shared."""
         lanes = {choice.url for _, choice in chosen if choice.url}
         claims = []
         async with self.database.unit() as unit:
             taken = await self.ledger.lock_slots(unit.connection, [*lanes]) if lanes else Counter[str]()
             taken.update(call.choice.url for call in self.running.values() if call.lost)
+            wanted = {call: (shares[call], at.engine) for call, at in chosen if call in shares}
+            await self.cache.lock(unit.connection, (share for share, _ in wanted.values()))
+            placed = await self.cache.placed(unit.connection, wanted.values(), self.clock())
             until = self.clock() + self.lease
             for call, at in chosen:
-                if at.url and taken[at.url] >= self.engines.slots:
+                if (at.url and taken[at.url] >= self.engines.slots) or wanted.get(call) in placed:
                     continue
-                claim = await self.ledger.claim(unit.connection, call, owner=self.owner, until=until, host=at.url)
+                claim = await self.ledger.claim(
+                    unit.connection, call, owner=self.owner, until=until, host=at.url, engine=at.engine
+                )
                 if claim:
                     taken[at.url] += 1
                     claims.append(claim)
@@ -267,4 +296,5 @@ class Calls:
     async def _purge(self) -> None:
         async with self.database.unit(long=True) as unit:
             await self.ledger.purge(unit.connection, self.clock() - self.kept)
+            await self.cache.trim(unit.connection, self.clock())
         await self.database.purge()

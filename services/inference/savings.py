@@ -22,7 +22,7 @@ async def costs(connection: AsyncConnection, goal_id: str, *, limit: int) -> tup
     columns = generations.c
     of_goal = columns.goal_id == goal_id
     query = (
-        select(columns.state, columns.request, columns.result, savings.c.asked_again, savings.c.joined)
+        select(columns.state, columns.request, columns.result, columns.used, savings.c.asked_again, savings.c.joined)
         .select_from(generations.outerjoin(savings, savings.c.call == columns.id))
         .where(of_goal)
         .order_by(columns.since.desc(), columns.id)
@@ -30,11 +30,13 @@ async def costs(connection: AsyncConnection, goal_id: str, *, limit: int) -> tup
     )
     rows = list(await connection.execute(query))
     count = (await connection.execute(select(func.count()).select_from(generations).where(of_goal))).scalar_one()
-    found = [_cost(row.state, row.request, row.result, (row.asked_again or 0, row.joined or 0)) for row in rows]
+    found = [
+        _cost(row.state, row.request, row.result, row.used, (row.asked_again or 0, row.joined or 0)) for row in rows
+    ]
     return found[::-1], count - len(found)
 
 
-def _cost(state: str, request: str, result: str | None, saved: tuple[int, int]) -> CallCost:
+def _cost(state: str, request: str, result: str | None, used: str | None, saved: tuple[int, int]) -> CallCost:
     asked = Generate.model_validate_json(request)
     answer = Generated.model_validate_json(result) if result else None
     key = asked.call.model_dump(include={"step", "purpose", "ordinal", "run", "epoch"})
@@ -49,5 +51,6 @@ def _cost(state: str, request: str, result: str | None, saved: tuple[int, int]) 
         tokens_in=answer.usage.tokens_in,
         tokens_out=answer.usage.tokens_out,
         seconds=answer.timings.total_s,
-        earlier=answer.cached,
+        earlier=answer.cached and used is None,
+        cache=answer.cached and used is not None,
     )

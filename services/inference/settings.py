@@ -43,6 +43,10 @@ class Settings(MeshSettings):
     """A running call of an instance that stopped renewing its lease is run again by another."""
     ledger_kept: timedelta = timedelta(days=7)
     """How long the ledger remembers a call."""
+    cache_kept: timedelta = timedelta(days=1)
+    """How long the answer to a deterministic request serves other calls with the same one; 0: never."""
+    cache_entries: int = Field(default=10_000, ge=0)
+    """How many answers do, the newest."""
     sessions_kept: timedelta = timedelta(days=90)
     """How long a conversation is kept after its last turn."""
     record: Path | None = None

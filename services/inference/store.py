@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 
+from services.inference.cache import share_of
 from services.inference.generation import Entry, call_id, request_hash
 from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
@@ -16,9 +17,18 @@ from shared.messaging.columns import is_worker
 from shared.messaging.envelope import Envelope
 from shared.messaging.prepared import Prepared
 
-_WAITING = Prepared(
-    select(generations.c.id, generations.c.priority, generations.c.engine, generations.c.since)
-    .where(generations.c.state == "waiting")
+_RUNS = generations.alias("runs")
+_WAITING = Prepared(  # not what waits for an equal one that runs, or a thousand of those would hide all others
+    select(*(generations.c[name] for name in ("id", "priority", "engine", "since", "share")))
+    .where(
+        generations.c.state == "waiting",
+        ~exists().where(
+            _RUNS.c.share == generations.c.share,
+            _RUNS.c.engine == generations.c.engine,
+            _RUNS.c.state == "running",
+            _RUNS.c.lane.is_not(None),  # at a host: what is built in is not shared
+        ),
+    )
     .order_by(generations.c.priority.desc(), generations.c.since)
     .limit(bindparam("most"))
 )
@@ -43,6 +53,7 @@ _CLAIM = Prepared(
         lease_until=bindparam("until"),
         attempt=generations.c.attempt + 1,
         lane=bindparam("host"),
+        used=bindparam("engine_used"),
     )
     .returning(generations.c.attempt, generations.c.since, generations.c.request)
 )
@@ -82,6 +93,7 @@ class Row:
     priority: int
     engine: str
     since: datetime
+    share: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,12 +148,14 @@ class Ledger:
             "since": now,
             "attempt": 0,
             "request": request.model_dump_json(),
+            "share": None if result else share_of(request),
         }
         return (await _adding(connection).run(connection, row)).count == 1
 
     async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
         """A call that had failed waits again."""
-        again = {"hash": request_hash(request), "request": request.model_dump_json(), "since": now}
+        asked = {"hash": request_hash(request), "request": request.model_dump_json()}
+        again = {**asked, "share": share_of(request), "since": now}
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
@@ -166,7 +180,7 @@ class Ledger:
     async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
         """The most urgent ones, oldest first among equals."""
         rows = (await _WAITING.run(connection, {"most": limit})).rows
-        return [Row(row.id, row.priority, row.engine, _utc(row.since)) for row in rows]
+        return [Row(row.id, row.priority, row.engine, _utc(row.since), row.share) for row in rows]
 
     async def running(self, connection: AsyncConnection) -> dict[str, str]:
         """Calls that run at hosts, of all replicas: id -> host."""
@@ -181,10 +195,11 @@ class Ledger:
         return +Counter({lane: (await _TAKEN.run(connection, {"at": lane})).one()[0] for lane in lanes})
 
     async def claim(
-        self, connection: AsyncConnection, call: str, *, owner: str, until: datetime, host: str = ""
+        self, connection: AsyncConnection, call: str, *, owner: str, until: datetime, host: str = "", engine: str = ""
     ) -> Claim | None:
-        """None when another replica was faster or the call was stopped. `host`: whose slot it takes, if any."""
-        taken = {"call": call, "by": owner, "until": until, "host": host or None}
+        """None when another replica was faster or the call was stopped. `host`: whose slot it takes, if any; `engine`:
+        what it is asked of there."""
+        taken = {"call": call, "by": owner, "until": until, "host": host or None, "engine_used": engine or None}
         row = (await _CLAIM.run(connection, taken)).one()
         return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request)) if row else None
 
@@ -234,9 +249,15 @@ class Ledger:
         return int(freed.rowcount)
 
     async def stop(
-        self, connection: AsyncConnection, goal_id: str, *, owner: str, before_epoch: int | None = None
+        self,
+        connection: AsyncConnection,
+        goal_id: str,
+        *,
+        owner: str,
+        before_epoch: int | None = None,
+        spare: Collection[str] = (),
     ) -> None:
-        """Drops the goal's calls that wait, and those that this owner runs. What is done stays."""
+        """Drops the goal's calls that wait, and those that this owner runs, but for `spare`. What is done stays."""
         columns = generations.c
         ours = and_(columns.state == "running", columns.owner == owner)
         gone = select(columns.id, columns.request).where(
@@ -245,7 +266,7 @@ class Ledger:
         rows = list(await connection.execute(gone))
         if before_epoch is not None:
             rows = [row for row in rows if Generate.model_validate_json(row.request).call.epoch < before_epoch]
-        await self._drop(connection, [row.id for row in rows])
+        await self._drop(connection, [row.id for row in rows if row.id not in spare])
 
     async def purge(self, connection: AsyncConnection, before: datetime) -> None:
         """Forgets calls that ended before this time."""

@@ -21,6 +21,9 @@ generations = Table(
     Column("result", Text),
     # Of what runs at a host, its address: together with `state` these are the slots that are taken.
     Column("lane", String(255)),
+    # The exact cache (cache.py): what equal requests have in common, and the engine that a call was placed at.
+    Column("share", String(64), index=True),
+    Column("used", String(255)),
 )
 waiters = Table(
     "waiters",
@@ -36,5 +39,10 @@ savings = Table(  # of its own, and not columns of the ledger: counted only when
     Column("asked_again", Integer, nullable=False),
     Column("joined", Integer, nullable=False),
 )
-MIGRATIONS = ("ALTER TABLE generations ADD COLUMN lane VARCHAR(255)",)
+MIGRATIONS = (
+    "ALTER TABLE generations ADD COLUMN lane VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN share VARCHAR(64)",
+    "ALTER TABLE generations ADD COLUMN used VARCHAR(255)",
+    "CREATE INDEX IF NOT EXISTS ix_generations_share ON generations (share)",
+)
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""

@@ -16,8 +16,9 @@ class ShowTokens(Command, owner="inference", name="show_tokens"):
 
 class CallCost(Value):
     """A call in the ledger. Tokens and `seconds` are those of the answer that is kept; a call that waits or runs has
-    none yet. Where `earlier`, the answer is from an earlier run of the goal, and this call cost nothing. `asked_again`:
-    how often the kept answer was given once more; `joined`: how many others waited for it while it was made."""
+    none yet. Where `earlier`, the answer is from an earlier run of the goal, and this call cost nothing; where
+    `cache`, it is that of another call with the same request. `asked_again`: how often the kept answer was given once
+    more; `joined`: how many others waited for it while it was made."""
 
     step: str
     purpose: str
@@ -30,18 +31,19 @@ class CallCost(Value):
     tokens_out: int = 0
     seconds: float = 0.0
     earlier: bool = False
+    cache: bool = Field(default=False, exclude_if=lambda cache: not cache)
     asked_again: int = 0
     joined: int = 0
 
     @property
     def spent(self) -> int:
         """Tokens, read and written."""
-        return 0 if self.earlier else self.tokens_in + self.tokens_out
+        return 0 if self.earlier or self.cache else self.tokens_in + self.tokens_out
 
     @property
     def saved(self) -> int:
         """Tokens that would have been paid, had nobody kept the answer."""
-        times = self.asked_again + self.joined + self.earlier
+        times = self.asked_again + self.joined + self.earlier + self.cache
         return 0 if self.state == "failed" else (self.tokens_in + self.tokens_out) * times
 
 

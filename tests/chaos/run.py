@@ -162,7 +162,9 @@ async def run(options: Options) -> int:
     }
     async with StubOllama.listening(**settings) as stub:
         try:
-            url = await target.up({"WARREN_OLLAMA_URLS": stub.url, "WARREN_MODEL": f"ollama/{MODEL}"})
+            url = await target.up(
+                {"WARREN_OLLAMA_URLS": stub.url, "WARREN_MODEL": f"ollama/{MODEL}", "WARREN_CACHE_KEPT": "0"}
+            )
             await target.warren("corpus", "add", CORPUS, str(Path(__file__).with_name("corpus")))
             figures = await _attack(options, target, stub, url, folder)
         finally:

@@ -19,7 +19,7 @@ from tests.integration.inference_replica import Mesh, _now, fresh, mesh, postgre
 from tests.integration.waiting import wait_until
 
 __all__ = ["postgres", "url"]
-NEW = ("lane",)
+NEW = ("lane", "share", "used")
 
 
 def hosts(*stubs: StubOllama, slots: int = 1) -> Engines:
@@ -71,7 +71,7 @@ async def test_who_claims_at_the_same_moment_waits_and_then_sees_that_the_slot_i
             assert not await one.calls.ledger.lock_slots(unit.connection, [at.url])
             until = _now() + timedelta(minutes=1)
             assert await one.calls.ledger.claim(unit.connection, first, owner="inference-1", until=until, host=at.url)
-            other = asyncio.create_task(two.calls._claim([(second, at)]))
+            other = asyncio.create_task(two.calls._claim([(second, at)], {}))
             query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
             async with asyncio.timeout(20):
                 while not other.done() and not (await unit.connection.execute(query)).scalar_one():

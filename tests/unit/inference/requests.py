@@ -17,8 +17,14 @@ PASSAGES = (
 
 
 def generate(question: str = "How do quorum queues and classic queues differ?", **changes: Any) -> Generate:
-    """A research call. `goal_id`, `step`, `epoch`, `purpose`, `ordinal` go into its key."""
+    """A research call. `goal_id`, `step`, `epoch`, `purpose`, `ordinal` go into its key. Sampled, so that
+    each call is made: equal ones with temperature 0 would share one."""
     key = {name: changes.pop(name) for name in ("goal_id", "step", "epoch", "purpose", "ordinal") if name in changes}
     call = CallKey(**{"goal_id": "g1", "step": "s1", "purpose": "research", **key})
-    fields = {"engine": "auto", "messages": (ChatMessage(role="user", content=question),), **changes}
+    fields = {
+        "engine": "auto",
+        "messages": (ChatMessage(role="user", content=question),),
+        "temperature": 0.1,
+        **changes,
+    }
     return Generate(call=call, inputs=Inputs(question=question, passages=PASSAGES), **fields)

@@ -33,7 +33,7 @@ async def failure(host: OllamaHost) -> EngineFailed:
 
 async def test_a_chat_is_streamed_and_counted(stub: StubOllama, host: OllamaHost) -> None:
     counted: list[int] = []
-    answer = await host.chat("gemma3:4b", generate(max_tokens=99, seed=4), counted.append)
+    answer = await host.chat("gemma3:4b", generate(max_tokens=99, seed=4, temperature=0.0), counted.append)
     assert (answer.text, answer.finish) == ("Queues hold messages [p1].", "stop")
     assert (answer.tokens_in, answer.tokens_out, counted) == (20, 3, [1, 2, 3])
     _, body = stub.requests[-1]

@@ -37,7 +37,7 @@ async def failure(host: OpenAIHost, model: str = "stub-8b") -> EngineFailed:
 
 async def test_a_chat_is_streamed_and_counted(stub: StubOpenAI, host: OpenAIHost) -> None:
     counted: list[int] = []
-    answer = await host.chat("stub-8b", generate(max_tokens=99, seed=4), counted.append)
+    answer = await host.chat("stub-8b", generate(max_tokens=99, seed=4, temperature=0.0), counted.append)
     assert (answer.text, answer.finish) == ("Queues hold messages [p1].", "stop")
     assert (answer.tokens_in, answer.tokens_out, counted) == (stub.calls[0].tokens_in, 3, [1, 2, 3])
     body = stub.bodies[-1]
