@@ -196,7 +196,9 @@ async def _ways(url: str, amqp_url: str) -> AsyncIterator[dict[str, Call]]:
 
 def _request() -> Generate:
     key = CallKey(goal_id=str(uuid4()), step="s", purpose="chat")
-    return Generate(call=key, messages=(ChatMessage(role="user", content="Why?"),), inputs=Inputs(question="Why?"))
+    return Generate(
+        call=key, temperature=0.1, messages=(ChatMessage(role="user", content="Why?"),), inputs=Inputs(question="Why?")
+    )
 
 
 def _checked(answer: Generated, took: Took) -> Took:
