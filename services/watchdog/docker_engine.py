@@ -33,12 +33,13 @@ from services.watchdog.containers import (
     time_of,
 )
 from services.watchdog.engine import Adopted, Appeared, EngineEvent, Vanished, Whereabouts
-from services.watchdog.keyhole import CALL_S, Keyhole
+from services.watchdog.keyhole import CALL_S, Keyhole, Reach
 from services.watchdog.liveness import Beat
 from services.watchdog.tree import Child
 
 AGAIN_S = 0.5
-RETOLD_S = 0.3
+RETOLD_S, BURST_S = 2.0, 0.1
+"""How long to wait for the first thing that is told again, and from it to the last."""
 UNSEEN = 1
 """The exit code of one that has ended and runs again since: nobody can tell, so it counts as a crash."""
 log = structlog.get_logger()
@@ -55,13 +56,14 @@ class DockerEngine:
     project: str
     mode: str = "docker"
     epoch: Callable[[], int | None] = lambda: 0
-    away_since: float | None = None
-    """Since when no proxy can be reached, in seconds since the epoch: nobody is restarted meanwhile."""
+    _reach: Reach = field(default_factory=Reach)
     _keyhole: Keyhole | None = None
     _containers: dict[str, Container] = field(default_factory=dict)  # by child id
     _past: dict[str, Past] = field(default_factory=dict)  # by container id
     _events: asyncio.Queue[EngineEvent] = field(default_factory=asyncio.Queue)
     _signs: ContainerSigns = field(default_factory=ContainerSigns)
+    _told: asyncio.Event = field(default_factory=asyncio.Event)  # since the stream was opened
+    _looked_at: float = 0.0
     _abreast: asyncio.Event = field(default_factory=asyncio.Event)  # nothing has happened that we have not heard of
     _stream: asyncio.Task[None] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -81,8 +83,7 @@ class DockerEngine:
 
     async def start(self, child: Child) -> None:
         """Raises OSError if compose has not created this container, or Docker refuses. Waits for a proxy."""
-        container = self._containers.get(child.id)
-        if container is None:
+        if (container := self._containers.get(child.id)) is None:
             raise OSError(f"compose has created no container {child.id}")
         self._past.pop(container.id, None)
         await self._orders.start(container)
@@ -90,12 +91,10 @@ class DockerEngine:
             await self._report_start(container)  # it ran already (a new tree knows it now): Docker tells of no start
 
     async def stop(self, child_id: str) -> None:
-        if container := self._containers.get(child_id):
-            await self._signal(container, "SIGTERM", ours=True)
+        await self._signal(child_id, "SIGTERM", ours=True)
 
     async def kill(self, child_id: str, *, why: str | None = None) -> None:
-        if container := self._containers.get(child_id):
-            await self._signal(container, "SIGKILL", **({"why": why} if why else {}))
+        await self._signal(child_id, "SIGKILL", **({"why": why} if why else {}))
 
     async def process_states(self, child_id: str) -> list[str]:
         """As `container_questions.process_states`; none when it does not run."""
@@ -138,11 +137,18 @@ class DockerEngine:
         if self._keyhole:
             await self._keyhole.close()
 
+    @property
+    def away_since(self) -> float | None:
+        """Since when no proxy can be reached, in seconds since the epoch: nobody is restarted meanwhile."""
+        return self._reach.lost_at
+
     # -- inside
 
-    async def _signal(self, container: Container, name: str, **past: Any) -> None:
+    async def _signal(self, child_id: str, name: str, **past: Any) -> None:
         """Only to the life that was meant: while the stream is broken it may have ended, and another begun. Raises
         OSError."""
+        if (container := self._containers.get(child_id)) is None:
+            return
         try:
             await asyncio.wait_for(self._abreast.wait(), CALL_S)
         except TimeoutError as error:
@@ -171,14 +177,16 @@ class DockerEngine:
         since, broken = time.time(), None
         self._abreast.set()
         while True:
+            self._told.clear()
             catching_up = asyncio.create_task(self._catch_up(broken)) if broken else None
             listening.set()
             async with contextlib.aclosing(self._keyhole.events(since)) as events:
                 async for event in events:
                     at = float(event.get("timeNano", 0)) / 1e9
-                    if at > since:  # what we have seen comes again after a break
+                    if at > max(since, self._looked_at):  # what we have seen comes again after a break
                         since = at
                         self._on_docker_event(event)
+                    self._told.set()
             broken = time.time()
             if catching_up:
                 await catching_up
@@ -188,17 +196,20 @@ class DockerEngine:
     async def _catch_up(self, broken: float) -> None:
         """After a break in the stream: what happened meanwhile is told again and says more (who stopped it), but Docker
         remembers the last 256 events only; then everything is looked at."""
-        await asyncio.sleep(RETOLD_S)
-        then = dict(self._containers)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), RETOLD_S)
+        await asyncio.sleep(BURST_S)
+        looked_at, then = time.time(), dict(self._containers)
         try:
             found = {container.child: container for container in await self._look()}
         except (DockerError, OSError) as error:  # OSError: a time-out, too
-            self._not_reached(broken, repr(error))
+            self._reach.lost(broken, repr(error))
             return
-        self._reached()
+        self._reach.found()
+        self._looked_at = looked_at
         for name, before in then.items():
             now = found.get(name)
-            if self._containers.get(name) is not before:  # heard of since, and that is newer
+            if self._containers.get(name) is not before:  # heard of since
                 found.pop(name, None)
             elif now is None:
                 self._vanished(before)
@@ -208,22 +219,11 @@ class DockerEngine:
                 self._events.put_nowait(exit_of(name, now.exit_code or UNSEEN, past))
         for container in found.values():
             known = self._containers.get(container.child)
-            if known is not None and container.child not in then:
-                continue
-            if known is None or (container.running and not known.running):
+            if known is None or (container.child in then and container.running and not known.running):
                 self._started(container)
-            self._bind(container)
+            if known is None or container.child in then:
+                self._bind(container)
         self._abreast.set()
-
-    def _not_reached(self, since: float, reason: str) -> None:
-        if self.away_since is None:
-            self.away_since = since
-            log.error("docker_not_reachable", reason=reason, hint="nobody can be restarted: docker compose up -d")
-
-    def _reached(self) -> None:
-        if self.away_since is not None:
-            log.info("docker_reached_again", away_s=round(time.time() - self.away_since, 1))
-            self.away_since = None
 
     def _on_docker_event(self, event: Mapping[str, Any]) -> None:
         actor = event.get("Actor") or {}

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -24,6 +26,25 @@ ANSWER_S, WATCH_S, MISSED = 1.0, 0.5, 2
 CALL_S, CONNECT_S = 10.0, 1.0
 """Docker takes seconds to start a container on a busy machine; none of our calls takes longer than that."""
 log = structlog.get_logger()
+
+
+@dataclass
+class Reach:
+    """Whether any proxy can be reached. `lost_at`: since when none can, in seconds since the epoch."""
+
+    lost_at: float | None = None
+
+    def lost(self, at: float, reason: str) -> None:
+        """Said once, with the first moment."""
+        if self.lost_at is None:
+            self.lost_at = at
+            log.error("docker_not_reachable", reason=reason, hint="nobody can be restarted: docker compose up -d")
+
+    def found(self) -> None:
+        """One answers."""
+        if self.lost_at is not None:
+            log.info("docker_reached_again", away_s=round(time.time() - self.lost_at, 1))
+            self.lost_at = None
 
 
 class Answering(AbstractResolver):
