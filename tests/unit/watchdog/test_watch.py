@@ -16,7 +16,7 @@ from services.watchdog.engine import Adopted, Whereabouts
 from services.watchdog.handlers import Handlers
 from services.watchdog.supervision import Status, Supervisor
 from services.watchdog.tree import Child, Group, OnExhausted
-from services.watchdog.watch import Watch
+from services.watchdog.watch import SAME_BREATH_S, Watch
 from shared.contracts.message import Done, Refused
 from shared.contracts.supervision import (
     ChildDied,
@@ -236,3 +236,19 @@ async def test_old_hearsay_is_not_announced_by_a_new_leader(monkeypatch: pytest.
     announcements.hear(Report("child_terminated", "researcher-1", "the leader had died by then"), status)
     leads = True
     assert (await announced(announcements)).reason == "the leader had died by then"
+
+
+@pytest.mark.parametrize(("later_s", "wanted"), [(1.0, True), (SAME_BREATH_S + 1, False)])
+async def test_what_stopped_in_the_same_breath_as_the_watchdog_was_the_hosts_end_and_is_wanted_after_it(
+    room: Room, tmp_path: Path, later_s: float, wanted: bool
+):
+    """A host that shuts down sends SIGTERM to every container; what a person stopped before that stays down."""
+    room.engine.mode = "docker"
+    room.engine.running.pop("memory-1")
+    room.engine.say(Exited("memory-1", "stopped by you", Ending.SHUTDOWN, by_person=True))
+    await room.until(lambda: room.states()["memory-1"] == "held")
+    clock = room.watch.clock
+    room.watch.clock = lambda: clock() + later_s
+    room.watch.leave()
+    kept = json.loads((tmp_path / "run" / "supervision.json").read_text())["children"]["memory-1"]
+    assert kept["held"] is not wanted
