@@ -14,26 +14,27 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from services.inference.cache import Cache, alike
+from services.inference.cache import Cache
 from services.inference.engines import Engines
-from services.inference.generation import Choice, EngineFailed, Waiting, next_to_run
-from services.inference.running import Running
-from services.inference.store import Claim, Ledger, Row
+from services.inference.fair import Turns, Waiting
+from services.inference.generation import Choice, EngineFailed
+from services.inference.rows import Claim
+from services.inference.running import Running, left_s, show_life
+from services.inference.sharing import share
+from services.inference.store import Ledger
 from services.inference.token_stream import TokenStreams
 from services.inference.upstream import Answer
-from shared.contracts.generation import Generate, Generated
-from shared.contracts.goals import StepProgress
+from shared.contracts.generation import Generated
 from shared.crashpoints import reached
-from shared.errors import WarrenError
 from shared.messaging.database import Database
 from shared.runtime.service import Publisher
 
 log = structlog.get_logger()
-SIGN_OF_LIFE_S = 1.5
-"""Between two progress events; two seconds are promised."""
 LOOK_S = 2.0
 """Between two looks for calls that other replicas left."""
 PURGE_S = 3600.0
+ELSEWHERE = frozenset({"refused", "broken", "silent", "busy", "memory"})
+"""Troubles of one host that another may not have."""
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Calls:
     kept: timedelta = timedelta(days=7)
     cache: Cache = field(default_factory=lambda: Cache(timedelta(days=1), 10_000))
     running: dict[str, Running] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -137,11 +139,11 @@ class Calls:
         async with self.database.read() as connection:
             rows = await self.ledger.waiting(connection)
             self._count(await self.ledger.running(connection) if rows else {})
-        choices = {row.id: self.engines.choose(row.engine) for row in rows}
-        answered, rows = await self._share(rows, choices)
-        free = self.engines.free()
-        waiting = [Waiting(row.id, row.priority, row.since, choices[row.id].lane) for row in rows]
-        chosen = next_to_run(waiting, free=free, now=self.clock())
+        rows = [row for row in rows if row.id not in self.running]  # what was sent on may not have ended yet
+        choices = {row.id: self.engines.choose(row.engine, avoid=row.avoid) for row in rows}
+        answered, rows = await share(rows, choices, self.cache, database=self.database, now=self.clock())
+        waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, choices[row.id].lane) for row in rows]
+        chosen = self.turns.next(waiting, free=self.engines.free(), now=self.clock())
         if not chosen:
             return answered
         shares = {row.id: row.share for row in rows if row.share and choices[row.id].url}
@@ -149,23 +151,6 @@ class Calls:
         for claim in claims:
             self._start(Running(claim, choices[claim.id]))
         return answered or bool(claims)
-
-    async def _share(self, rows: Sequence[Row], choices: Mapping[str, Choice]) -> tuple[bool, list[Row]]:
-        """Answers what an equal call has brought, if anything; and of equal ones leaves one to be asked."""
-        keys = {row.id: (row.share, choices[row.id].engine) for row in rows if row.share and choices[row.id].url}
-        if not keys:
-            return False, list(rows)
-        same, answered = alike(keys), False
-        async with self.database.unit() as unit:
-            placed = await self.cache.placed(unit.connection, same, self.clock())
-            for key, call in placed.items():
-                given = await self.cache.answer(unit.connection, call, same[key])
-                answered |= given is not None
-                for result, waiters in given or ():
-                    for waiter in waiters:
-                        unit.publish(result, to=waiter)
-        first = {group[0] for key, group in same.items() if key not in placed}
-        return answered, [row for row in rows if row.id not in keys or row.id in first]
 
     async def _claim(self, chosen: Sequence[tuple[str, Choice]], shares: Mapping[str, str]) -> list[Claim]:
         """In one transaction with the count of slots that are taken, over all replicas: never more than there are. Nor
@@ -197,6 +182,7 @@ class Calls:
 
     def _start(self, call: Running) -> None:
         self.running[call.claim.id] = call
+        self.turns.note(call.claim.request.call.goal_id, now=self.clock())
         self.engines.busy[call.choice.lane] += 1
         call.task = asyncio.create_task(self._run(call), name=f"call {call.claim.id[:8]}")
         call.task.add_done_callback(lambda _: self._ended(call))
@@ -211,7 +197,7 @@ class Calls:
 
     async def _run(self, call: Running) -> None:
         reached("call_claimed")
-        signs = asyncio.create_task(self._show_life(call))
+        signs = asyncio.create_task(show_life(call, self.publisher, self.owner))
         try:
             result = await self._think(call)
         except Exception as error:
@@ -219,16 +205,19 @@ class Calls:
             result = call.failed(f"{type(error).__name__}: {error}")
         finally:
             signs.cancel()
+        if result is None:
+            return
         call.answered = True
         reached("call_answered")
         await self._keep(call, result)
         reached("call_kept")
 
-    async def _think(self, call: Running) -> Generated:
-        """With the chosen engine; `auto` quotes the sources where the model fails, and says so."""
+    async def _think(self, call: Running) -> Generated | None:
+        """With the chosen engine; once more at another host where one fails (then None: it waits for that). `auto`
+        quotes the sources where the model fails, and says so."""
         request, choice = call.claim.request, call.choice
         try:
-            async with asyncio.timeout(self._left_s(request)):
+            async with asyncio.timeout(left_s(request, self.clock())):
                 answer = await self.engines.ask(choice, request, call.on_token)
             return self._result(call, answer, engine=choice.engine, reason=choice.reason)
         except TimeoutError:
@@ -236,14 +225,28 @@ class Calls:
             return call.failed(f"{why} ended the call after {call.tokens} tokens")
         except EngineFailed as error:
             log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
+            if error.kind in ELSEWHERE and await self._sent_on(call):
+                return None
             if request.engine != "auto" or choice.provider == "replay":
                 return call.failed(error.reason, kind=error.kind)
             answer = await self.engines.quote(request)
             return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")
 
-    def _left_s(self, request: Generate) -> float | None:
-        left_s = max(0.0, (request.deadline_at - self.clock()).total_seconds()) if request.deadline_at else None
-        return min((limit for limit in (left_s, request.max_s) if limit is not None), default=None)
+    async def _sent_on(self, call: Running) -> bool:
+        """A call whose host failed waits for another host, once: is there one, and is it the first time?"""
+        here, wanted = call.choice.url, call.claim.request.engine
+        if not here or call.claim.avoid or not self.engines.elsewhere(wanted, than=call.choice):
+            return False
+        call.answered = True
+        while True:
+            try:
+                async with self.database.unit() as unit:
+                    await self.ledger.elsewhere(unit.connection, call.claim, avoid=here)
+                break
+            except (OSError, DBAPIError):
+                await asyncio.sleep(1.0)
+        log.info("call_sent_on", call=call.claim.id, avoid=here)
+        return True
 
     def _result(self, call: Running, answer: Answer, *, engine: str, reason: str | None) -> Generated:
         cost = self.engines.cost(engine, answer)
@@ -265,14 +268,6 @@ class Calls:
             log.info("late_result_dropped", call=call.claim.id)
         else:
             self.streams.end(call, result)
-
-    async def _show_life(self, call: Running) -> None:
-        key = call.claim.request.call
-        while True:
-            await asyncio.sleep(SIGN_OF_LIFE_S)
-            sign = StepProgress(goal_id=key.goal_id, step=key.step, worker=self.owner, text=call.says())
-            with contextlib.suppress(WarrenError):
-                await self.publisher.publish(sign, subject=key.goal_id)
 
     async def _keep_leases(self) -> None:
         """What another took over, since we were late, is not gone on with: it would be in flight twice."""

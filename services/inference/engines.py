@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from services.inference import extractive
+from services.inference.breaker import Breakers
 from services.inference.generation import SERVERS, Choice, EngineFailed, Host, choose_embedder, choose_engine
 from services.inference.llamacli import LlamaCli
 from services.inference.ollama_client import OllamaHost
@@ -23,6 +24,8 @@ from shared.contracts.generation import Generate
 log = structlog.get_logger()
 BUILT_IN_SLOTS = {"extractive": 2, "scripted": 64, "replay": 64}
 """Extractive calls take milliseconds of one core; more at once would only starve the loop."""
+OF_THE_HOST = frozenset({"refused", "broken", "silent"})
+"""Troubles that open a host's breaker."""
 QUOTING = frozenset({"research", "section", "summary", "repair"})
 
 
@@ -44,6 +47,7 @@ class Engines:
     status: dict[str, Any] = field(default_factory=dict)
     """Where to show the engine that `auto` takes: the heartbeat."""
     busy: Counter[str] = field(default_factory=Counter)
+    breakers: Breakers = field(default_factory=Breakers)
     _hosts: tuple[Host, ...] = ()
     _seen_at: float = float("-inf")
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -61,6 +65,7 @@ class Engines:
             before = self.choose("auto")
             self._hosts = tuple(await asyncio.gather(*(host.probe() for host in self.servers)))
             self._seen_at = time.monotonic()
+            self.breakers.seen({host.url for host in self._hosts if host.error is None})
             now = self.choose("auto")
             self.status["engine"] = now.engine
             if now != before:
@@ -75,13 +80,21 @@ class Engines:
             choice = self.choose(wanted)
         return choice
 
-    def choose(self, wanted: str) -> Choice:
-        """By what was last seen."""
-        return choose_engine(wanted, configured=self.configured, hosts=self._hosts, busy=self.busy)
+    def choose(self, wanted: str, *, avoid: str | None = None) -> Choice:
+        """By what was last seen; at a host that failed of late, or that is to be avoided, only if there is no other."""
+        shunned = self.breakers.shunned(busy=self.busy) | ({avoid} if avoid else set())
+        return choose_engine(wanted, configured=self.configured, hosts=self._hosts, busy=self.busy, avoid=shunned)
+
+    def elsewhere(self, wanted: str, *, than: Choice) -> bool:
+        """Is there another host of this kind for it, which has not failed of late?"""
+        found = self.choose(wanted, avoid=than.url)
+        shunned = {than.url, *self.breakers.shunned(busy=self.busy)}
+        return found.provider == than.provider and found.url not in shunned
 
     def free(self) -> dict[str, int]:
         """Free slots by lane. What cannot be had at all fails at once, in a lane of its own."""
-        lanes = {**BUILT_IN_SLOTS, "none": 16, **{host.url: self.slots for host in self.servers}}
+        hosts = {host.url: 1 if self.breakers.tries(host.url) else self.slots for host in self.servers}
+        lanes = {**BUILT_IN_SLOTS, "none": 16, **hosts}
         return {lane: slots - self.busy[lane] for lane, slots in lanes.items()}
 
     def slots_of(self, choice: Choice) -> int:
@@ -95,9 +108,12 @@ class Engines:
             try:
                 answer = await self._host(choice.url).chat(choice.model, request, on_token)
             except EngineFailed as error:
+                if error.kind in OF_THE_HOST:
+                    self.breakers.bad(choice.url)
                 if error.kind == "refused":
                     self._mark(choice.url, str(error))
                 raise
+            self.breakers.good(choice.url)
             if self.recorder:
                 await self.recorder.note(request, choice.engine, answer)
             return answer

@@ -3,9 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.contracts.generation import CallKey, Generate
@@ -15,8 +14,6 @@ REFUSED = "Ollama on Linux listens on 127.0.0.1 only, set OLLAMA_HOST=0.0.0.0 or
 MIN_PARAMETERS = 3e9
 """`auto` takes no smaller model by itself: below it, quoting is better. Naming one overrules this."""
 NEAREST_PARAMETERS = 8e9
-AGEING = timedelta(seconds=30)
-"""Waiting this long is worth one step of priority, so that nothing starves."""
 Server = Literal["ollama", "openai", "llamacli"]
 Provider = Literal["ollama", "openai", "llamacli", "extractive", "scripted", "replay", "none"]
 SERVERS: tuple[Server, ...] = ("ollama", "openai", "llamacli")
@@ -89,11 +86,17 @@ class Choice:
 
 
 def choose_engine(
-    wanted: str, *, configured: str, hosts: Sequence[Host], busy: Mapping[str, int] | None = None
+    wanted: str,
+    *,
+    configured: str,
+    hosts: Sequence[Host],
+    busy: Mapping[str, int] | None = None,
+    avoid: Collection[str] = (),
 ) -> Choice:
     """`wanted` is what the request names; `auto` follows `configured` (WARREN_MODEL) and falls back to extractive.
 
     `busy`: calls running per host, the least busy one that has the model (loaded, if any) is taken.
+    `avoid`: hosts that failed; taken only if no other of their kind has the model.
     """
     name = (configured or "auto") if wanted == "auto" else wanted
     for built_in in BUILT_IN:
@@ -108,7 +111,9 @@ def choose_engine(
     for kind in meant:
         placed = [(host, found) for host in hosts if host.provider == kind and (found := choose_model(host, model))]
         if placed:
-            host, found = min(placed, key=lambda each: (load.get(each[0].url, 0), not each[1].loaded))
+            host, found = min(
+                placed, key=lambda each: (each[0].url in avoid, load.get(each[0].url, 0), not each[1].loaded)
+            )
             return Choice(kind, f"{kind}/{found.name}", host.url, found.name)
     return _without(wanted, _why_no_model(hosts, model, providers=meant))
 
@@ -214,27 +219,6 @@ def ledger_says(entry: Entry | None) -> Literal["new", "join", "answer", "again"
     if entry.state != "done":
         return "join"
     return "again" if entry.failed else "answer"
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A call that waits for a slot."""
-
-    id: str
-    priority: int
-    since: datetime
-    lane: str
-
-
-def next_to_run(waiting: Sequence[Waiting], *, free: Mapping[str, int], now: datetime) -> list[Waiting]:
-    """As many as their lanes have free slots: highest priority first, age counting, then the oldest."""
-    left = dict(free)
-    chosen = []
-    for call in sorted(waiting, key=lambda w: (-(w.priority + (now - w.since) / AGEING), w.since, w.id)):
-        if left.get(call.lane, 0) > 0:
-            left[call.lane] -= 1
-            chosen.append(call)
-    return chosen
 
 
 _THINKING = re.compile(r"^.*</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)

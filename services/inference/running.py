@@ -1,15 +1,22 @@
 """A call in progress, and what comes of it."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.inference.generation import Choice
-from services.inference.store import Claim
+from services.inference.rows import Claim
 from services.inference.upstream import Answer, Count
 from services.inference.written import Written
-from shared.contracts.generation import Generated, Timings, Usage
+from shared.contracts.generation import Generate, Generated, Timings, Usage
+from shared.contracts.goals import StepProgress
+from shared.errors import WarrenError
+from shared.runtime.service import Publisher
+
+SIGN_OF_LIFE_S = 1.5
+"""Between two progress events; two seconds are promised."""
 
 
 @dataclass
@@ -79,3 +86,19 @@ class Running:
             error=reason,
             error_kind=kind,
         )
+
+
+def left_s(request: Generate, now: datetime) -> float | None:
+    """Seconds that a call may take from now on; None: as long as it likes."""
+    until = max(0.0, (request.deadline_at - now).total_seconds()) if request.deadline_at else None
+    return min((limit for limit in (until, request.max_s) if limit is not None), default=None)
+
+
+async def show_life(call: Running, publisher: Publisher, worker: str) -> None:
+    """Tells how far a call is, until cancelled."""
+    key = call.claim.request.call
+    while True:
+        await asyncio.sleep(SIGN_OF_LIFE_S)
+        sign = StepProgress(goal_id=key.goal_id, step=key.step, worker=worker, text=call.says())
+        with contextlib.suppress(WarrenError):
+            await publisher.publish(sign, subject=key.goal_id)

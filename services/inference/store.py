@@ -3,13 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from services.inference.cache import share_of
 from services.inference.generation import Entry, call_id, request_hash
+from services.inference.rows import Claim, Row
 from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
 from shared.messaging.asyncio_engine import AsyncConnection, upsert
@@ -18,8 +18,10 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.prepared import Prepared
 
 _RUNS = generations.alias("runs")
+_WAITS = generations.c
+_TURN = func.row_number().over(partition_by=_WAITS.goal_id, order_by=(_WAITS.priority.desc(), _WAITS.since))
 _WAITING = Prepared(  # not what waits for an equal one that runs, or a thousand of those would hide all others
-    select(*(generations.c[name] for name in ("id", "priority", "engine", "since", "share")))
+    select(*(_WAITS[name] for name in ("id", "goal_id", "priority", "engine", "since", "share", "avoid")))
     .where(
         generations.c.state == "waiting",
         ~exists().where(
@@ -29,8 +31,17 @@ _WAITING = Prepared(  # not what waits for an equal one that runs, or a thousand
             _RUNS.c.lane.is_not(None),  # at a host: what is built in is not shared
         ),
     )
-    .order_by(generations.c.priority.desc(), generations.c.since)
+    .order_by(_TURN, _WAITS.priority.desc(), _WAITS.since)  # the first of each goal: no goal fills the window
     .limit(bindparam("most"))
+)
+_ELSEWHERE = Prepared(
+    update(generations)
+    .where(
+        generations.c.id == bindparam("call"),
+        generations.c.state == "running",
+        generations.c.attempt == bindparam("held"),
+    )
+    .values(state="waiting", avoid=bindparam("host"), owner=None, lease_until=None, lane=None)
 )
 _PLACED = Prepared(
     select(generations.c.id, generations.c.lane).where(
@@ -55,7 +66,7 @@ _CLAIM = Prepared(
         lane=bindparam("host"),
         used=bindparam("engine_used"),
     )
-    .returning(generations.c.attempt, generations.c.since, generations.c.request)
+    .returning(generations.c.attempt, generations.c.since, generations.c.request, generations.c.avoid)
 )
 _FINISH = Prepared(
     update(generations)
@@ -83,27 +94,6 @@ _NOBODY_WAITS = Prepared(delete(waiters).where(waiters.c.call == bindparam("key"
 
 _FREE = {"owner": None, "lease_until": None, "lane": None}
 """Of a call that does not run: no owner, no slot."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A waiting call: enough to choose by."""
-
-    id: str
-    priority: int
-    engine: str
-    since: datetime
-    share: str | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A call in our hands. `attempt` fences: who holds an older one has lost it. `since`: when it began to wait."""
-
-    id: str
-    attempt: int
-    since: datetime
-    request: Generate
 
 
 class Ledger:
@@ -159,7 +149,7 @@ class Ledger:
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
-            .values(state="waiting", failed=False, result=None, **_FREE, **again)
+            .values(state="waiting", failed=False, result=None, avoid=None, **_FREE, **again)
         )
 
     async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> bool:
@@ -178,9 +168,11 @@ class Ledger:
         return before.count == 0
 
     async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
-        """The most urgent ones, oldest first among equals."""
+        """Of each goal the most urgent ones, oldest first among equals; the goals take turns."""
         rows = (await _WAITING.run(connection, {"most": limit})).rows
-        return [Row(row.id, row.priority, row.engine, _utc(row.since), row.share) for row in rows]
+        return [
+            Row(row.id, row.goal_id, row.priority, row.engine, _utc(row.since), row.share, row.avoid) for row in rows
+        ]
 
     async def running(self, connection: AsyncConnection) -> dict[str, str]:
         """Calls that run at hosts, of all replicas: id -> host."""
@@ -201,7 +193,13 @@ class Ledger:
         what it is asked of there."""
         taken = {"call": call, "by": owner, "until": until, "host": host or None, "engine_used": engine or None}
         row = (await _CLAIM.run(connection, taken)).one()
-        return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request)) if row else None
+        if row is None:
+            return None
+        return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request), row.avoid)
+
+    async def elsewhere(self, connection: AsyncConnection, claim: Claim, *, avoid: str) -> None:
+        """It waits again, for another host than this; unless it is no longer ours."""
+        await _ELSEWHERE.run(connection, {"call": claim.id, "held": claim.attempt, "host": avoid})
 
     async def renew(self, connection: AsyncConnection, *, owner: str, until: datetime) -> set[tuple[str, int]]:
         """The calls that this owner still holds, with their attempt."""

@@ -24,6 +24,8 @@ generations = Table(
     # The exact cache (cache.py): what equal requests have in common, and the engine that a call was placed at.
     Column("share", String(64), index=True),
     Column("used", String(255)),
+    # The host at which it failed, once it was sent on to another; that happens once.
+    Column("avoid", String(255)),
 )
 waiters = Table(
     "waiters",
@@ -44,5 +46,6 @@ MIGRATIONS = (
     "ALTER TABLE generations ADD COLUMN share VARCHAR(64)",
     "ALTER TABLE generations ADD COLUMN used VARCHAR(255)",
     "CREATE INDEX IF NOT EXISTS ix_generations_share ON generations (share)",
+    "ALTER TABLE generations ADD COLUMN avoid VARCHAR(255)",
 )
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""

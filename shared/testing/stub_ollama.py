@@ -87,7 +87,10 @@ class StubOllama:
             if task := asyncio.current_task():
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
-            await stub._serve(reader, writer)
+            try:
+                await stub._serve(reader, writer)
+            finally:
+                writer.close()
 
         server = await asyncio.start_server(serve, host, 0, limit=16 * 1024 * 1024)
         stub.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"

@@ -1,6 +1,6 @@
 """Engine choice, the ledger's decisions, the order of calls, and what is cut from a stream."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +9,10 @@ from services.inference.generation import (
     Entry,
     Host,
     Model,
-    Waiting,
     call_id,
     choose_embedder,
     choose_engine,
     ledger_says,
-    next_to_run,
     repeats_from,
     request_hash,
     without_thinking,
@@ -71,6 +69,13 @@ def test_the_least_busy_host_is_taken_and_among_equals_the_one_that_has_it_loade
     assert choose_engine("auto", configured="", hosts=[cold, warm], busy={"http://b": 1}).url == "http://a"
 
 
+def test_a_host_to_avoid_is_taken_only_if_no_other_has_the_model() -> None:
+    bad, good = host(Model("m", 8e9, loaded=True), url="http://a"), host(Model("m", 8e9), url="http://b")
+    busy = {"http://b": 9}
+    assert choose_engine("auto", configured="", hosts=[bad, good], busy=busy, avoid={"http://a"}).url == "http://b"
+    assert choose_engine("auto", configured="", hosts=[bad], avoid={"http://a"}).url == "http://a"
+
+
 def test_extractive_by_choice_needs_no_excuse() -> None:
     assert choose_engine("auto", configured="extractive", hosts=[]).reason is None
     assert choose_engine("extractive", configured="ollama/x", hosts=[]).engine == "extractive"
@@ -90,29 +95,6 @@ def test_the_key_is_the_call_and_the_hash_is_what_was_asked() -> None:
     assert request_hash(one) == request_hash(other) == request_hash(generate(priority=9, deadline_at=NOW, stream=True))
     assert request_hash(one) != request_hash(generate(max_tokens=7))
     assert call_id(generate(epoch=1).call) != call_id(one.call)
-
-
-def waiting(name: str, *, priority: int = 3, age_s: float = 0.0, lane: str = "a") -> Waiting:
-    return Waiting(name, priority, NOW - timedelta(seconds=age_s), lane)
-
-
-def test_priority_then_age_and_no_lane_blocks_another() -> None:
-    calls = [waiting("old", age_s=10), waiting("urgent", priority=5), waiting("new"), waiting("other", lane="b")]
-    names = [call.id for call in next_to_run(calls, free={"a": 2, "b": 1}, now=NOW)]
-    assert names == ["urgent", "old", "other"]
-
-
-def test_a_call_that_waits_long_overtakes_a_more_urgent_one() -> None:
-    calls = [waiting("urgent", priority=5), waiting("patient", age_s=120)]
-    assert [c.id for c in next_to_run(calls, free={"a": 1}, now=NOW)] == ["patient"]
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1e4), st.sampled_from("ab"))), st.integers(0, 3))
-def test_never_more_than_the_free_slots(raw: list[tuple[int, float, str]], free: int) -> None:
-    calls = [waiting(str(n), priority=p, age_s=a, lane=lane) for n, (p, a, lane) in enumerate(raw)]
-    chosen = next_to_run(calls, free={"a": free}, now=NOW)
-    assert len(chosen) == min(free, sum(c.lane == "a" for c in calls))
-    assert all(call.lane == "a" for call in chosen)
 
 
 def test_reasoning_that_leaks_is_dropped() -> None:

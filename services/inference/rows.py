@@ -1,0 +1,31 @@
+"""What the ledger hands out: calls that wait, and calls that are in our hands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.contracts.generation import Generate
+
+
+@dataclass(frozen=True)
+class Row:
+    """A waiting call: enough to choose by."""
+
+    id: str
+    goal_id: str
+    priority: int
+    engine: str
+    since: datetime
+    share: str | None = None
+    avoid: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A call in our hands. `attempt` fences: who holds an older one has lost it. `since`: when it began to wait.
+    `avoid`: the host at which it failed before."""
+
+    id: str
+    attempt: int
+    since: datetime
+    request: Generate
+    avoid: str | None = None
