@@ -62,7 +62,9 @@ def install(venv: Path) -> dict[str, Any]:
     _run([sys.executable, "-m", "venv", venv])
     python = venv / "bin" / "python"
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-    _run([python, "-m", "pip", "install", *quiet, "--require-hashes", "-r", ROOT / "requirements.lock"])
+    quiet += ["--no-compile", "--require-hashes"]
+    _run([python, "-m", "pip", "install", *quiet, "-r", ROOT / "requirements.lock"])
+    _run([python, ROOT / "infra" / "bytecode.py"])
     seconds = time.monotonic() - began
     packages = len(list(venv.glob("lib/python*/site-packages/*.dist-info")))
     return {"install_s": seconds, "install_mb": _on_disk(venv) / MB, "packages": packages}
