@@ -243,7 +243,8 @@ class Calls:
                 async with self.database.unit() as unit:
                     await self.ledger.elsewhere(unit.connection, call.claim, avoid=here)
                 break
-            except (OSError, DBAPIError):
+            except (OSError, DBAPIError) as error:
+                log.warning("call_waits_to_be_sent_on", call=call.claim.id, reason=str(error))
                 await asyncio.sleep(1.0)
         log.info("call_sent_on", call=call.claim.id, avoid=here)
         return True
