@@ -21,7 +21,7 @@ from shared.messaging.envelope import Envelope
 
 Key = tuple[str, str]
 """`share`, and the engine that is chosen."""
-_NOT_THE_ANSWER = {"call", "engine", "priority", "deadline_at", "max_s", "fresh"}
+_NOT_THE_ANSWER = {"call", "engine", "priority", "deadline_at", "max_s", "fresh", "stream"}
 
 
 def share_of(request: Generate) -> str | None:
@@ -98,7 +98,7 @@ class Cache:
     async def wanted_by_others(self, connection: AsyncConnection, goal_id: str) -> set[str]:
         """Running calls of this goal for whose answer calls of other goals wait."""
         columns, other = generations.c, generations.alias()
-        same = and_(other.c.share == columns.share, other.c.engine == columns.engine)
+        same = other.c.share == columns.share  # whatever engine it names: `auto` may wait for the one that runs
         waits = exists().where(same, other.c.state == "waiting", other.c.goal_id != goal_id)
         query = select(columns.id).where(columns.goal_id == goal_id, columns.state == "running", waits)
         return set((await connection.execute(query)).scalars()) if self.kept else set()

@@ -102,14 +102,18 @@ async def test_a_failed_call_is_nobody_elses_answer(url: str) -> None:
         assert (done.finish, done.cached) == ("stop", False)
 
 
-async def test_a_cancelled_goal_takes_no_answer_from_another(url: str) -> None:
-    async with StubOllama.listening(latency_s=0.5) as stub, mesh(url, engines=hosts(stub)) as one:
-        first, second = equal(), equal()
-        await one.ask(first)
-        await asyncio.to_thread(wait_until, lambda: bool(stub.calls), deadline_s=20, what="the model is asked")
-        asked = await one.ask(second)
-        await one.calls.stop_goal(first.call.goal_id)
-        (given,) = await answers(one, [asked])
+@pytest.mark.parametrize("named", [ENGINE, "auto"])
+async def test_a_cancelled_goal_takes_no_answer_from_another(url: str, named: str) -> None:
+    async with StubOllama.listening(latency_s=0.5) as stub:
+        engines = hosts(stub)
+        engines.configured = ENGINE
+        async with mesh(url, engines=engines) as one:
+            first, second = equal(), fresh(engine=named, temperature=0.0)
+            await one.ask(first)
+            await asyncio.to_thread(wait_until, lambda: bool(stub.calls), deadline_s=20, what="the model is asked")
+            asked = await one.ask(second)
+            await one.calls.stop_goal(first.call.goal_id)
+            (given,) = await answers(one, [asked])
     assert given.finish == "stop"
     assert len(stub.calls) == 1, "it was not broken off: somebody else waits for it"
 

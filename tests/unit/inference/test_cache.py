@@ -13,7 +13,7 @@ SAME = {"temperature": 0.0}
 def test_who_asks_when_and_how_urgently_makes_no_difference() -> None:
     first = generate(goal_id="g1", step="a", priority=1, max_s=3.0, **SAME)
     assert share_of(first) == share_of(
-        generate(goal_id="g2", step="b", ordinal=4, priority=5, engine="ollama/x", **SAME)
+        generate(goal_id="g2", step="b", ordinal=4, priority=5, engine="ollama/x", stream=True, **SAME)
     )
     assert share_of(first) is not None
 
