@@ -33,6 +33,7 @@ class AskOptions:
     max_seconds: Annotated[float | None, Parameter(help="Seconds of model time that it may cost.")] = None
     max_steps: Annotated[int, Parameter(help="Steps of the plan at most.")] = 12
     engine: Annotated[str, Parameter(help="auto, extractive, or PROVIDER/MODEL: then never another one.")] = "auto"
+    sensitivity: Annotated[str, Parameter(help="public, internal, or restricted: then local models only.")] = "internal"
     dry_run: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Print the plan and what it would cost, no more.")
     ] = False
@@ -87,6 +88,7 @@ def _goal(goal: str, options: AskOptions, corpora: tuple[str, ...]) -> SubmitGoa
             "deadline_s": options.deadline,
             "max_steps": options.max_steps,
             "engine": options.engine,
+            "sensitivity": options.sensitivity,
             "budget": budget if any(limit is not None for limit in budget.values()) else None,
         }
     )

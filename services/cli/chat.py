@@ -34,6 +34,7 @@ def chat(
     temperature: float = 0.7,
     max_tokens: int = 1024,
     context: int = 8192,
+    sensitivity: str = "internal",
     url: Url = None,
 ) -> int:
     """Talk with a model; the conversation is kept, and nothing in it is paid for twice.
@@ -51,6 +52,7 @@ def chat(
     temperature: 0 says the same each time.
     max_tokens: The longest answer.
     context: Tokens of question, history and answer together; not above WARREN_NUM_CTX of inference.
+    sensitivity: public, internal, or restricted: then local models only, for the whole session from now on.
     """
     from services.cli.checked import checked
     from shared.contracts.sessions import Session
@@ -64,6 +66,7 @@ def chat(
         temperature=temperature,
         max_tokens=max_tokens,
         context=context,
+        sensitivity=sensitivity,
     )
 
     async def work() -> int:

@@ -1,10 +1,13 @@
 """Where inference's parts meet."""
 
+import os
 from datetime import UTC, datetime
+
+import structlog
 
 from services.inference.cache import Cache
 from services.inference.calls import Calls
-from services.inference.embedding import Batcher
+from services.inference.embedding import Batchers
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
 from services.inference.llamacli import LlamaCli
@@ -38,6 +41,8 @@ from shared.contracts.tokens import ShowTokens
 from shared.messaging.topology import INFERENCE
 from shared.runtime.service import Service
 
+log = structlog.get_logger()
+
 
 def build(settings: Settings) -> Service:
     """An inference service that is ready to run. Connects nothing."""
@@ -54,7 +59,7 @@ def build(settings: Settings) -> Service:
         kept=settings.ledger_kept,
         cache=Cache(settings.cache_kept, settings.cache_entries),
     )
-    inference = Inference(service.database, ledger, engines, calls, _now, Batcher(engines.embed))
+    inference = Inference(service.database, ledger, engines, calls, _now, Batchers(engines.embed))
     service.apply(INFERENCE, Generate, inference.on_generate, once=False)
     service.subscribe(INFERENCE, Embed, inference.on_embed)
     service.subscribe(INFERENCE, DescribeEngine, inference.on_describe_engine)
@@ -92,10 +97,22 @@ def _sessions(service: Service, settings: Settings) -> None:
 
 def _engines(settings: Settings, service: Service) -> Engines:
     first, between = settings.first_token, settings.between_tokens
-    key = settings.openai_key if settings.openai_servers else ""
+    usual = settings.openai_key if settings.openai_servers else ""
+    rules = settings.rules
+    local = rules.is_local
+    for server in rules.servers:
+        if server.url not in settings.openai_servers:
+            log.warning(
+                "server_not_used", url=server.url, reason="infra/routing.toml has a key for it, but it is not listed"
+            )
+
+    def openai(url: str) -> OpenAIHost:
+        key = rules.key_of(url, usual=usual, environ=os.environ)
+        return OpenAIHost(url, key, settings.num_ctx, first, between, local(url))
+
     return Engines(
-        ollama=[OllamaHost(url, settings.num_ctx, first, between) for url in settings.urls],
-        openai=[OpenAIHost(url, key, settings.num_ctx, first, between) for url in settings.openai_servers],
+        ollama=[OllamaHost(url, settings.num_ctx, first, between, local(url)) for url in settings.urls],
+        openai=[openai(url) for url in settings.openai_servers],
         programs=[LlamaCli(settings.llamacli, folder, settings.num_ctx, first, between)]
         if (folder := settings.llamacli_folder)
         else [],

@@ -18,7 +18,7 @@ from services.inference.cache import Cache
 from services.inference.engines import Engines
 from services.inference.fair import Turns, Waiting
 from services.inference.generation import Choice, EngineFailed
-from services.inference.rows import Claim
+from services.inference.rows import Claim, Row
 from services.inference.running import Running, left_s, show_life
 from services.inference.sharing import share
 from services.inference.store import Ledger
@@ -140,7 +140,7 @@ class Calls:
             rows = await self.ledger.waiting(connection)
             self._count(await self.ledger.running(connection) if rows else {})
         rows = [row for row in rows if row.id not in self.running]  # what was sent on may not have ended yet
-        choices = {row.id: self.engines.choose(row.engine, avoid=row.avoid) for row in rows}
+        choices = {row.id: self._choice(row) for row in rows}
         answered, rows = await share(rows, choices, self.cache, database=self.database, now=self.clock())
         waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, choices[row.id].lane) for row in rows]
         chosen = self.turns.next(waiting, free=self.engines.free(), now=self.clock())
@@ -151,6 +151,9 @@ class Calls:
         for claim in claims:
             self._start(Running(claim, choices[claim.id]))
         return answered or bool(claims)
+
+    def _choice(self, row: Row) -> Choice:
+        return self.engines.choose(row.engine, avoid=row.avoid, sensitivity=row.sensitivity)
 
     async def _claim(self, chosen: Sequence[tuple[str, Choice]], shares: Mapping[str, str]) -> list[Claim]:
         """In one transaction with the count of slots that are taken, over all replicas: never more than there are. Nor
@@ -234,8 +237,8 @@ class Calls:
 
     async def _sent_on(self, call: Running) -> bool:
         """A call whose host failed waits for another host, once: is there one, and is it the first time?"""
-        here, wanted = call.choice.url, call.claim.request.engine
-        if not here or call.claim.avoid or not self.engines.elsewhere(wanted, than=call.choice):
+        here = call.choice.url
+        if not here or call.claim.avoid or not self.engines.elsewhere(call.claim.request, than=call.choice):
             return False
         call.answered = True
         while True:

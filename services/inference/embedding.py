@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.inference.generation import EngineFailed
+from shared.contracts.sensitivity import USUAL, Sensitivity
 
 BATCH = 32
 """Texts of one call."""
@@ -16,7 +17,7 @@ WAIT_S = 0.010
 """How long the first text of a batch waits for others."""
 MAX_CHARACTERS = 8_000
 """Of a text, more than embedding models read (all-minilm: 256 tokens); the rest is not sent."""
-OF_THE_HOST = frozenset({"missing", "refused", "silent", "busy"})
+OF_THE_HOST = frozenset({"missing", "refused", "silent", "busy", "restricted"})
 """Troubles that no smaller batch would cure."""
 DIGITS = 7
 """As many as a float32 of length 1 has: more would only make messages longer (16 vectors of 4,096 numbers fit one)."""
@@ -31,6 +32,21 @@ class Embeddings:
     engine: str
     vectors: tuple[Vector, ...]
     failed: dict[int, str]
+
+
+@dataclass
+class Batchers:
+    """One for each level: what is restricted goes in no batch with anything else. `ask`: as of a `Batcher`, with the
+    level. One per process."""
+
+    ask: Callable[[Sequence[str], Sensitivity], Awaitable[tuple[str, list[Vector]]]]
+    _of: dict[Sensitivity, "Batcher"] = field(default_factory=dict)
+
+    async def embed(self, texts: Sequence[str], sensitivity: Sensitivity = USUAL) -> Embeddings:
+        """As `Batcher.embed`."""
+        if sensitivity not in self._of:
+            self._of[sensitivity] = Batcher(lambda batch: self.ask(batch, sensitivity))
+        return await self._of[sensitivity].embed(texts)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
 from services.inference.prices import Price, cost
 from services.inference.recording import Recorder, Replay
+from services.inference.routing import open_to
 from services.inference.scripted import Script
 from services.inference.upstream import Answer, Progress
 from shared.contracts.generation import Generate
+from shared.contracts.sensitivity import USUAL, Sensitivity
 
 log = structlog.get_logger()
 BUILT_IN_SLOTS = {"extractive": 2, "scripted": 64, "replay": 64}
@@ -63,7 +65,9 @@ class Engines:
             if not again and time.monotonic() - self._seen_at < self.fresh_s:
                 return
             before = self.choose("auto")
-            self._hosts = tuple(await asyncio.gather(*(host.probe() for host in self.servers)))
+            seen = await asyncio.gather(*(host.probe() for host in self.servers))
+            pairs = zip(seen, self.servers, strict=True)
+            self._hosts = tuple(replace(host, local=server.local) for host, server in pairs)
             self._seen_at = time.monotonic()
             self.breakers.seen({host.url for host in self._hosts if host.error is None})
             now = self.choose("auto")
@@ -71,23 +75,25 @@ class Engines:
             if now != before:
                 log.info("engine", engine=now.engine, reason=now.reason)
 
-    async def find(self, wanted: str) -> Choice:
+    async def find(self, wanted: str, *, sensitivity: Sensitivity = USUAL) -> Choice:
         """As it is now. A no is never an old one: the model may have been pulled since the last look."""
         await self.look()
-        choice = self.choose(wanted)
+        choice = self.choose(wanted, sensitivity=sensitivity)
         if not choice.usable:
             await self.look(again=True)
-            choice = self.choose(wanted)
+            choice = self.choose(wanted, sensitivity=sensitivity)
         return choice
 
-    def choose(self, wanted: str, *, avoid: str | None = None) -> Choice:
-        """By what was last seen; at a host that failed of late, or that is to be avoided, only if there is no other."""
+    def choose(self, wanted: str, *, avoid: str | None = None, sensitivity: Sensitivity = USUAL) -> Choice:
+        """By what was last seen; at a host that failed of late, or that is to be avoided, only if there is no other;
+        what is restricted, at local hosts only."""
         shunned = self.breakers.shunned(busy=self.busy) | ({avoid} if avoid else set())
-        return choose_engine(wanted, configured=self.configured, hosts=self._hosts, busy=self.busy, avoid=shunned)
+        hosts = open_to(sensitivity, self._hosts)
+        return choose_engine(wanted, configured=self.configured, hosts=hosts, busy=self.busy, avoid=shunned)
 
-    def elsewhere(self, wanted: str, *, than: Choice) -> bool:
+    def elsewhere(self, request: Generate, *, than: Choice) -> bool:
         """Is there another host of this kind for it, which has not failed of late?"""
-        found = self.choose(wanted, avoid=than.url)
+        found = self.choose(request.engine, avoid=than.url, sensitivity=request.sensitivity)
         shunned = {than.url, *self.breakers.shunned(busy=self.busy)}
         return found.provider == than.provider and found.url not in shunned
 
@@ -137,18 +143,25 @@ class Engines:
         text = await asyncio.to_thread(extractive.answer, request.inputs)
         return Answer(text, "stop", 0, 0, 0.0, time.monotonic() - began)
 
-    async def embed(self, texts: Sequence[str]) -> tuple[str, list[tuple[float, ...]]]:
+    async def embed(
+        self, texts: Sequence[str], sensitivity: Sensitivity = USUAL
+    ) -> tuple[str, list[tuple[float, ...]]]:
         """The engine's name and a vector per text. Raises EngineFailed. A no is never an old one here, either."""
         await self.look()
-        found = choose_embedder(self._hosts, self.embed_model)
+        found = choose_embedder(open_to(sensitivity, self._hosts), self.embed_model)
         if found is None:
             await self.look(again=True)
-            found = choose_embedder(self._hosts, self.embed_model)
+            found = choose_embedder(open_to(sensitivity, self._hosts), self.embed_model)
         if found is None:
-            wanted = self.embed_model or "embedding model"
-            raise EngineFailed("missing", f"no host has the {wanted}: `ollama pull {self.embed_model or 'all-minilm'}`")
+            wanted, which = (
+                self.embed_model or "embedding model",
+                "local host" if sensitivity == "restricted" else "host",
+            )
+            raise EngineFailed(
+                "missing", f"no {which} has the {wanted}: `ollama pull {self.embed_model or 'all-minilm'}`"
+            )
         host, model = found
-        return f"{host.provider}/{model.name}", await self._host(host.url).embed(model.name, texts)
+        return f"{host.provider}/{model.name}", await self._host(host.url).embed(model.name, texts, sensitivity)
 
     def _host(self, url: str) -> OllamaHost | OpenAIHost | LlamaCli:
         return next(host for host in self.servers if host.url == url)

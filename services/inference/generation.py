@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.contracts.generation import CallKey, Generate
+from shared.contracts.sensitivity import USUAL, Sensitivity
 from shared.errors import WarrenError
 
 REFUSED = "Ollama on Linux listens on 127.0.0.1 only, set OLLAMA_HOST=0.0.0.0 or use --profile ollama"
@@ -31,6 +32,7 @@ Trouble = Literal[
     "unsupported",
     "late",
     "unknown_host",
+    "restricted",
 ]
 
 
@@ -57,12 +59,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Host:
-    """A model server as last seen; `error` says why it cannot be used, with what to do."""
+    """A model server as last seen; `error` says why it cannot be used, with what to do. `local`: what is restricted
+    may be sent to it."""
 
     url: str
     models: tuple[Model, ...] = ()
     error: str | None = None
     provider: Server = "ollama"
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,7 @@ class Entry:
     hash: str
     state: State
     failed: bool = False
+    sensitivity: Sensitivity = USUAL
 
 
 def ledger_says(entry: Entry | None) -> Literal["new", "join", "answer", "again"]:

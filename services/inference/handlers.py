@@ -7,9 +7,9 @@ from datetime import datetime
 import structlog
 
 from services.inference.calls import Calls
-from services.inference.embedding import Batcher
+from services.inference.embedding import Batchers
 from services.inference.engines import Engines
-from services.inference.generation import EngineFailed, call_id, ledger_says, request_hash
+from services.inference.generation import EngineFailed, Entry, call_id, ledger_says, request_hash
 from services.inference.savings import costs, note
 from services.inference.store import Ledger
 from shared.contracts.generation import DescribeEngine, Embed, Embedded, EngineDescribed, Generate, Generated
@@ -18,7 +18,7 @@ from shared.contracts.sessions import OWN
 from shared.contracts.steps import StepsStopped
 from shared.contracts.supervision import ChildDied
 from shared.contracts.tokens import ShowTokens, TokensShown
-from shared.errors import NotAllowed
+from shared.errors import NotAllowed, Rejected
 from shared.messaging.database import Database, Unit
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import CLIENT
@@ -35,11 +35,12 @@ class Inference:
     engines: Engines
     calls: Calls
     clock: Callable[[], datetime]
-    embedding: Batcher
+    embedding: Batchers
 
     async def on_generate(self, message: Generate, unit: Unit) -> Generated | None:
         """Known and done: answered from the ledger. Running or waiting: joined. Else it waits for a slot. Raises
-        NotAllowed for a call in the name of a goal by somebody who is no part of the mesh."""
+        NotAllowed for a call in the name of a goal by somebody who is no part of the mesh, Rejected for a restricted
+        one whose key belongs to one that is not."""
         check_sender(message, unit.envelope.user_id)
         call = call_id(message.call)
         entry = await self.ledger.find(unit.connection, call)
@@ -49,6 +50,7 @@ class Inference:
             entry = await self.ledger.find(unit.connection, call)
         if entry and entry.hash != request_hash(message):
             log.warning("request_differs", call=message.call.model_dump(), answered="as the first time")
+        check_joins(message, entry)
         decision = ledger_says(entry)
         if decision == "answer":
             await note(unit.connection, call, "asked_again")
@@ -75,14 +77,14 @@ class Inference:
 
     async def on_embed(self, message: Embed, _: Envelope) -> Embedded | Refused:
         try:
-            found = await self.embedding.embed(message.texts)
+            found = await self.embedding.embed(message.texts, message.sensitivity)
         except EngineFailed as error:
             return Refused(error="no_embedder" if error.kind == "missing" else "embedding_failed", reason=error.reason)
         return Embedded(engine=found.engine, vectors=found.vectors, failed=found.failed)
 
     async def on_describe_engine(self, message: DescribeEngine, _: Envelope) -> EngineDescribed:
         """As it is now: hosts are asked again if that was not done just now."""
-        choice = await self.engines.find(message.engine)
+        choice = await self.engines.find(message.engine, sensitivity=message.sensitivity)
         async with self.database.read() as connection:
             counts = await self.ledger.counts(connection)
         return EngineDescribed(
@@ -107,6 +109,13 @@ class Inference:
     async def on_child_died(self, message: ChildDied, _: Envelope) -> None:
         if message.service == "inference":
             await self.calls.release_owner(message.holder, died_at=message.at)
+
+
+def check_joins(message: Generate, entry: Entry | None) -> None:
+    """A restricted call does not wait for one that may be sent anywhere, nor does it take that one's place."""
+    if entry and entry.state != "done" and message.sensitivity == "restricted" != entry.sensitivity:
+        why = f"the same call is under way as {entry.sensitivity}: cancel it, or ask with another key"
+        raise Rejected(why, field="sensitivity")
 
 
 def check_sender(message: Generate, sender: str | None) -> None:

@@ -26,6 +26,7 @@ from services.inference.openai_models import size_in
 from services.inference.plain_schema import plain
 from services.inference.upstream import Answer, Patience, Piece, Progress, check_budget, read_answer
 from shared.contracts.generation import Generate
+from shared.contracts.sensitivity import USUAL, Sensitivity
 
 URL = "llamacli"
 """Its lane: calls on the command line share slots as those of a host do."""
@@ -54,6 +55,7 @@ class LlamaCli:
     first_token: timedelta = timedelta(seconds=300)
     between_tokens: timedelta = timedelta(seconds=60)
     url: str = URL
+    local: bool = True
 
     async def probe(self) -> Host:
         """What is in the folder now. Never raises: an error is part of the answer."""
@@ -150,7 +152,7 @@ class LlamaCli:
             options += ["-jf", str(folder / "schema")]
         return options
 
-    async def embed(self, model: str, texts: Sequence[str]) -> list[tuple[float, ...]]:
+    async def embed(self, model: str, texts: Sequence[str], _: Sensitivity = USUAL) -> list[tuple[float, ...]]:
         """Raises EngineFailed: it has no embeddings."""
         raise EngineFailed("unsupported", f"{self.program} does not embed: use Ollama or llama-server for {model}")
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from services.inference.generation import REFUSED, EngineFailed, Host, Model
 from services.inference.ollama_messages import calls_in, messages_of, tools_of
 from services.inference.plain_schema import plain
+from services.inference.routing import check_local, passed_on
 from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
 from shared.contracts.chat import calls_so_far
 from shared.contracts.generation import Generate
+from shared.contracts.sensitivity import USUAL, Sensitivity
 
 if TYPE_CHECKING:
     import ollama
@@ -30,6 +32,8 @@ class OllamaHost:
     num_ctx: int = 8192
     first_token: timedelta = timedelta(seconds=300)
     between_tokens: timedelta = timedelta(seconds=60)
+    local: bool = False
+    """May it be sent what is restricted (routing.py)?"""
     _capabilities: dict[str, frozenset[str]] = field(default_factory=dict)
     """By model, as the host names them: completion, embedding, tools, vision."""
     _digests: dict[str, str | None] = field(default_factory=dict)
@@ -43,9 +47,9 @@ class OllamaHost:
 
             silence = self.first_token.total_seconds() + 5
             # No proxy from the environment: these are hosts of one's own, and loopback must not leave the machine.
-            self._client = ollama.AsyncClient(
-                host=self.url, timeout=httpx.Timeout(silence, connect=PROBE_S), trust_env=False
-            )
+            # No redirects: what is asked here goes nowhere else.
+            timeout = httpx.Timeout(silence, connect=PROBE_S)
+            self._client = ollama.AsyncClient(host=self.url, timeout=timeout, trust_env=False, follow_redirects=False)
         return self._client
 
     async def probe(self) -> Host:
@@ -111,9 +115,36 @@ class OllamaHost:
             if lacking := [what for what, is_wanted in wanted.items() if is_wanted and what not in can]:
                 raise _unsupported(f"{self.url}: {model} does not support {' or '.join(lacking)}")
 
+    async def _check_stays(self, model: str, sensitivity: Sensitivity) -> None:
+        """That this host may be sent it; and of what is restricted, that the model runs there: an Ollama passes what it
+        is asked of a cloud model on, whatever name that was copied to. Asked anew each time. Raises EngineFailed."""
+        if sensitivity != "restricted":
+            return
+        check_local(self.local, sensitivity, url=self.url)
+        try:
+            shown = await self._shown(model)
+        except Exception as error:
+            raise typed_error(error, url=self.url, model=model) from error
+        if passed_on(model) or shown.get("remote_host") or shown.get("remote_model"):
+            to = shown.get("remote_host") or "Ollama's cloud"
+            raise EngineFailed("restricted", f"{self.url} passes {model} on to {to}: use a model that it runs itself")
+
+    async def _shown(self, model: str) -> dict[str, Any]:
+        """All that the host says about a model: the client leaves out what it does not know."""
+        import httpx
+        import ollama
+
+        async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S, follow_redirects=False) as client:
+            answer = await client.post(f"{self.url}/api/show", json={"model": model})
+        said = answer.json() if answer.content else {}
+        if answer.status_code != 200 or not isinstance(said, dict):
+            raise ollama.ResponseError(str(said), answer.status_code)
+        return said
+
     async def chat(self, model: str, request: Generate, on_token: Progress) -> Answer:
         """One call, streamed. Raises EngineFailed. Cancelling it closes the connection, which stops the model."""
         check_budget(request, self.num_ctx)
+        await self._check_stays(model, request.sensitivity)
         await self._check(model, request)
         patience = Patience(self.first_token, self.between_tokens)
         who = f"{self.url} with {model}"
@@ -153,8 +184,11 @@ class OllamaHost:
             if stream is not None:
                 await stream.aclose()
 
-    async def embed(self, model: str, texts: Sequence[str]) -> list[tuple[float, ...]]:
+    async def embed(
+        self, model: str, texts: Sequence[str], sensitivity: Sensitivity = USUAL
+    ) -> list[tuple[float, ...]]:
         """A vector for each text. Raises EngineFailed."""
+        await self._check_stays(model, sensitivity)
         try:
             reply = await self.client.embed(model=model, input=list(texts), truncate=True)
         except Exception as error:

@@ -18,10 +18,12 @@ from services.inference.openai_errors import typed_error
 from services.inference.openai_messages import CallsInParts, messages_of, tools_of
 from services.inference.openai_models import model_of, only_one_may_be_unsized
 from services.inference.plain_schema import plain
+from services.inference.routing import check_local
 from services.inference.upstream import PROBE_S, Answer, Patience, Piece, Progress, check_budget, listens, read_answer
 from shared.contracts.chat import calls_so_far
 from shared.contracts.generation import Generate
 from shared.contracts.models import ModelHeld, ModelHost
+from shared.contracts.sensitivity import USUAL, Sensitivity
 
 if TYPE_CHECKING:
     import openai
@@ -37,10 +39,13 @@ class OpenAIHost:
     """One server. `num_ctx`: tokens of prompt and answer that are asked of it at most. Connects at first use."""
 
     url: str
-    api_key: str = field(default="", repr=False)
+    api_key: str | None = field(default="", repr=False)
+    """Sent to this server and no other. None: it wants one, and there is none; then it is not asked."""
     num_ctx: int = 8192
     first_token: timedelta = timedelta(seconds=300)
     between_tokens: timedelta = timedelta(seconds=60)
+    local: bool = False
+    """May it be sent what is restricted (routing.py)?"""
     _refused: set[tuple[str, str]] = field(default_factory=set)
     """Parameters that a model's server does not know, as (model, parameter)."""
     _client: openai.AsyncOpenAI | None = None
@@ -58,7 +63,8 @@ class OpenAIHost:
             far = self.url.startswith("https:")
             # llama-server says keep-alive and closes after a stream: of calls on such a connection a third failed.
             limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20 if far else 0)
-            transport = httpx2.AsyncClient(timeout=timeout, trust_env=far, limits=limits)
+            # No redirects: what is asked here goes nowhere else, nor does the key.
+            transport = httpx2.AsyncClient(timeout=timeout, trust_env=far, limits=limits, follow_redirects=False)
             self._client = openai.AsyncOpenAI(
                 base_url=_base(self.url),
                 api_key=self.api_key or "none",
@@ -70,6 +76,9 @@ class OpenAIHost:
 
     async def probe(self) -> Host:
         """What the server has now. Never raises: an error is part of the answer."""
+        if self.api_key is None:
+            why = f"{self.url}: the variable that infra/routing.toml names for its key is not set"
+            return Host(self.url, error=why, provider="openai")
         try:
             async with asyncio.timeout(PROBE_S):
                 if not self.url.startswith("https:"):
@@ -87,6 +96,7 @@ class OpenAIHost:
 
     async def chat(self, model: str, request: Generate, on_token: Progress) -> Answer:
         """One call, streamed. Raises EngineFailed. Cancelling it closes the connection, which stops the model."""
+        check_local(self.local, request.sensitivity, url=self.url)
         check_budget(request, self.num_ctx)
         patience = Patience(self.first_token, self.between_tokens)
         who = f"{self.url} with {model}"
@@ -155,8 +165,11 @@ class OpenAIHost:
                     body[INSTEAD[name]] = value
         return body
 
-    async def embed(self, model: str, texts: Sequence[str]) -> list[tuple[float, ...]]:
+    async def embed(
+        self, model: str, texts: Sequence[str], sensitivity: Sensitivity = USUAL
+    ) -> list[tuple[float, ...]]:
         """A vector for each text, in order. Raises EngineFailed."""
+        check_local(self.local, sensitivity, url=self.url)
         try:
             client = await self.client()
             reply = await client.embeddings.create(model=model, input=list(texts), encoding_format="float")

@@ -47,7 +47,8 @@ def typed_error(error: Exception, *, url: str, model: str) -> EngineFailed:
 def _of_status(error: openai.APIStatusError, *, url: str, model: str) -> EngineFailed:
     said, status = _said(error), error.status_code
     if status in (401, 403):
-        return EngineFailed("denied", f"{url} does not accept the key: set WARREN_OPENAI_API_KEY (or _FILE): {said}")
+        own = "WARREN_OPENAI_API_KEY (or _FILE), or its own by infra/routing.toml"
+        return EngineFailed("denied", f"{url} does not accept the key: set {own}: {said}")
     if any(word in said.lower() or word in str(error.code) for word in TOO_LONG):
         return EngineFailed("too_long", f"{url}: {said}: ask with fewer passages, or give the server more context")
     if any(word in said.lower() for word in UNABLE):

@@ -1,9 +1,10 @@
 """What the ledger hands out: calls that wait, and calls that are in our hands."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from shared.contracts.generation import Generate
+from shared.contracts.sensitivity import USUAL, Sensitivity
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Row:
     since: datetime
     share: str | None = None
     avoid: str | None = None
+    sensitivity: Sensitivity = USUAL
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,8 @@ class Claim:
     since: datetime
     request: Generate
     avoid: str | None = None
+
+
+def utc(at: datetime) -> datetime:
+    """SQLite returns what it was given without its zone."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from services.inference.tables import TABLES
 from shared.contracts.message import Done, Refused
+from shared.contracts.sensitivity import strictest
 from shared.contracts.sessions import (
     DropSession,
     KeepTurn,
@@ -60,7 +61,7 @@ class Sessions:
 
     async def on_open(self, message: OpenSession, unit: Unit) -> SessionShown:
         """Of two that open it at once, both get the one that is there."""
-        known = await _find(unit.connection, message.session.session_id)
+        known = await _find(unit.connection, message.session.session_id, lock=True)
         if known is None:
             now = self.clock()
             known = message.session.model_copy(
@@ -70,6 +71,11 @@ class Sessions:
                 await unit.connection.execute(insert(sessions).values(_row(known)))
             except IntegrityError:  # opened by another replica at this moment: the transaction is void
                 raise Retryable("the session was opened by somebody else just now") from None
+        level = strictest(known.sensitivity, message.session.sensitivity)
+        if level != known.sensitivity:
+            known = known.model_copy(update={"sensitivity": level})
+            here = sessions.c.session_id == known.session_id
+            await unit.connection.execute(update(sessions).where(here).values(_row(known)))
         return SessionShown(session=known)
 
     async def on_keep(self, message: KeepTurn, unit: Unit) -> Done | Refused:

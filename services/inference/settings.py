@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from services.inference.routing import Routing
+from services.inference.routing_file import read_routing
 from shared.runtime.settings import MeshSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +31,8 @@ class Settings(MeshSettings):
     """Of the GGUF files that it may load; none turns it off."""
     prices: Path = ROOT / "infra" / "prices.toml"
     """What tokens cost, by model."""
+    routing: Path | None = None
+    """What may be sent where; none: `infra/routing.toml`, if it is there."""
     embed_model: str = ""
     """"" takes the first embedding model that a host has."""
     slots: int = Field(default=1, ge=1, le=64)
@@ -63,6 +67,12 @@ class Settings(MeshSettings):
     @property
     def openai_servers(self) -> tuple[str, ...]:
         return _addresses(self.openai_urls)
+
+    @property
+    def rules(self) -> Routing:
+        """Raises WarrenError that names file, line and field."""
+        path = self.routing or ROOT / "infra" / "routing.toml"
+        return read_routing(path) if self.routing or path.exists() else Routing()
 
     @property
     def openai_key(self) -> str:

@@ -3,15 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from services.inference.cache import share_of
 from services.inference.generation import Entry, call_id, request_hash
-from services.inference.rows import Claim, Row
+from services.inference.rows import Claim, Row, utc
 from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
+from shared.contracts.sensitivity import USUAL
 from shared.messaging.asyncio_engine import AsyncConnection, upsert
 from shared.messaging.columns import is_worker
 from shared.messaging.envelope import Envelope
@@ -21,7 +22,9 @@ _RUNS = generations.alias("runs")
 _WAITS = generations.c
 _TURN = func.row_number().over(partition_by=_WAITS.goal_id, order_by=(_WAITS.priority.desc(), _WAITS.since))
 _WAITING = Prepared(  # not what waits for an equal one that runs, or a thousand of those would hide all others
-    select(*(_WAITS[name] for name in ("id", "goal_id", "priority", "engine", "since", "share", "avoid")))
+    select(
+        *(_WAITS[name] for name in ("id", "goal_id", "priority", "engine", "since", "share", "avoid", "sensitivity"))
+    )
     .where(
         generations.c.state == "waiting",
         ~exists().where(
@@ -50,7 +53,7 @@ _PLACED = Prepared(
 )
 _TAKEN = Prepared(select(func.count()).where(generations.c.state == "running", generations.c.lane == bindparam("at")))
 _FIND = Prepared(  # locks the row: a waiter added now is not missed by whoever finishes the call at this moment
-    select(generations.c.id, generations.c.hash, generations.c.state, generations.c.failed)
+    select(*(generations.c[name] for name in ("id", "hash", "state", "failed", "sensitivity")))
     .where(generations.c.id == bindparam("call"))
     .with_for_update()
 )
@@ -102,7 +105,7 @@ class Ledger:
     async def find(self, connection: AsyncConnection, call: str) -> Entry | None:
         """Locks the row: a waiter added now is not missed by whoever finishes the call at this moment."""
         row = (await _FIND.run(connection, {"call": call})).one()
-        return Entry(row.id, row.hash, row.state, bool(row.failed)) if row else None
+        return Entry(row.id, row.hash, row.state, bool(row.failed), row.sensitivity or USUAL) if row else None
 
     async def result(self, connection: AsyncConnection, call: str) -> Generated:
         """Of a call that is done."""
@@ -139,13 +142,14 @@ class Ledger:
             "attempt": 0,
             "request": request.model_dump_json(),
             "share": None if result else share_of(request),
+            "sensitivity": request.sensitivity,
         }
         return (await _adding(connection).run(connection, row)).count == 1
 
     async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
         """A call that had failed waits again."""
         asked = {"hash": request_hash(request), "request": request.model_dump_json()}
-        again = {**asked, "share": share_of(request), "since": now}
+        again = {**asked, "share": share_of(request), "since": now, "sensitivity": request.sensitivity}
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
@@ -171,7 +175,8 @@ class Ledger:
         """Of each goal the most urgent ones, oldest first among equals; the goals take turns."""
         rows = (await _WAITING.run(connection, {"most": limit})).rows
         return [
-            Row(row.id, row.goal_id, row.priority, row.engine, _utc(row.since), row.share, row.avoid) for row in rows
+            Row(r.id, r.goal_id, r.priority, r.engine, utc(r.since), r.share, r.avoid, r.sensitivity or USUAL)
+            for r in rows
         ]
 
     async def running(self, connection: AsyncConnection) -> dict[str, str]:
@@ -195,7 +200,7 @@ class Ledger:
         row = (await _CLAIM.run(connection, taken)).one()
         if row is None:
             return None
-        return Claim(call, row.attempt, _utc(row.since), Generate.model_validate_json(row.request), row.avoid)
+        return Claim(call, row.attempt, utc(row.since), Generate.model_validate_json(row.request), row.avoid)
 
     async def elsewhere(self, connection: AsyncConnection, claim: Claim, *, avoid: str) -> None:
         """It waits again, for another host than this; unless it is no longer ours."""
@@ -289,8 +294,3 @@ def _adding(connection: AsyncConnection) -> Prepared:
     if name not in _ADD:
         _ADD[name] = Prepared(upsert(connection, generations).on_conflict_do_nothing(index_elements=["id"]))
     return _ADD[name]
-
-
-def _utc(at: datetime) -> datetime:
-    """SQLite returns what it was given without its zone."""
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -26,6 +26,8 @@ generations = Table(
     Column("used", String(255)),
     # The host at which it failed, once it was sent on to another; that happens once.
     Column("avoid", String(255)),
+    # Of its request; null: the usual level.
+    Column("sensitivity", String(16)),
 )
 waiters = Table(
     "waiters",
@@ -47,5 +49,6 @@ MIGRATIONS = (
     "ALTER TABLE generations ADD COLUMN used VARCHAR(255)",
     "CREATE INDEX IF NOT EXISTS ix_generations_share ON generations (share)",
     "ALTER TABLE generations ADD COLUMN avoid VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN sensitivity VARCHAR(16)",
 )
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""

@@ -34,7 +34,7 @@ def build(settings: Settings) -> Service:
 
     follower = Follower(service.database, library, findings, index, wait_s=settings.index_wait.total_seconds())
     embedder = Embedder(service.database, library, (vectors := VectorStore(library)), service.requests.ask,
-                        changed=follower.changed)  # fmt: skip
+                        changed=follower.changed, restricted=settings.restricted_corpora)  # fmt: skip
 
     def changed() -> None:
         follower.changed()

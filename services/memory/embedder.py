@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from services.memory.store import LibraryStore, StoredText
 from services.memory.vector_store import VectorStore
 from shared.contracts.generation import Embed, Embedded
+from shared.contracts.sensitivity import Sensitivity, covered
 from shared.errors import RequestFailed, WarrenError
 from shared.messaging.database import Database
 
@@ -48,8 +49,11 @@ class Embedder:
     changed: Callable[[], None]
     """Tells the index that the library has a new change."""
     engine: str | None = None
+    restricted: str = ""
+    """Corpora whose texts only local hosts may be sent: a comma list (`shared.contracts.sensitivity.covered`)."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _said: str = ""
+    _no_local: str = ""
 
     async def run(self) -> None:
         """For ever: at once after a change made here, else once a minute."""
@@ -90,22 +94,47 @@ class Embedder:
         if self.engine is None:
             await self._probe()
         assert self.engine is not None
-        while texts := await self._pending(self.engine):
-            for text in texts:
-                await self._embed(text, self.engine)
+        await self._embed_all("internal")
+        if self.restricted and await self._has_local():
+            await self._embed_all("restricted")
         dropped = 1
         while dropped:  # in portions: a commit that drops a whole library's vectors would hold up everybody else's
             async with self.database.unit(long=True) as unit:
                 dropped = await self.store.drop_others(unit.connection, self.engine, limit=TEXTS)
 
-    async def _pending(self, engine: str) -> list[str]:
+    async def _embed_all(self, level: Sensitivity) -> None:
+        """What is pending of this level. A text that any restricted corpus holds is restricted."""
+        assert self.engine is not None
+        while texts := await self._pending(self.engine, level):
+            for text in texts:
+                await self._embed(text, self.engine, level)
+
+    async def _pending(self, engine: str, level: Sensitivity) -> list[str]:
         async with self.database.read() as connection:
-            return await self.store.pending(connection, engine, limit=TEXTS)
+            held = await self.store.corpora(connection) if self.restricted else []
+            those = [name for name in held if covered(self.restricted, [name])]
+            usual = level != "restricted"
+            return await self.store.pending(connection, engine, limit=TEXTS, of=those, without=usual)
+
+    async def _has_local(self) -> bool:
+        """Does a local host have this very model? Without one, restricted corpora are searched by words alone."""
+        probe = Embed(texts=(PROBE,), sensitivity="restricted")
+        try:
+            answer = await self.ask(probe, Embedded, deadline_s=BATCH_WAIT_S)
+        except RequestFailed as error:
+            if error.kind != "no_embedder":
+                raise
+            if error.reason != self._no_local:
+                log.info("restricted_corpora_not_embedded", reason=error.reason)
+            self._no_local = error.reason
+            return False
+        self._no_local = ""
+        return answer.engine == self.engine
 
     async def _probe(self) -> None:
         self.named((await self.ask(Embed(texts=(PROBE,)), Embedded, deadline_s=BATCH_WAIT_S)).engine)
 
-    async def _embed(self, text: str, engine: str) -> None:
+    async def _embed(self, text: str, engine: str, level: Sensitivity) -> None:
         """The rest of one text. Stops where the model turns out to be another one by now: then all begins again."""
         async with self.database.read() as connection:
             stored = await self.library.stored(connection, [text])
@@ -115,7 +144,7 @@ class Embedder:
         passages = passage_texts(stored[0])
         for at in range(first, len(passages), BATCH):
             began = time.monotonic()
-            vectors = await self._vectors(passages[at : at + BATCH])
+            vectors = await self._vectors(passages[at : at + BATCH], level)
             taken = time.monotonic() - began
             if self.engine != engine:
                 return
@@ -126,16 +155,20 @@ class Embedder:
             await self.store.finish(unit.connection, text, engine)
         self.changed()
 
-    async def _vectors(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    async def _vectors(self, texts: Sequence[str], level: Sensitivity) -> Sequence[Sequence[float]]:
         """One each; empty where the model refuses this very text."""
         try:
-            answer = await self.ask(Embed(texts=tuple(texts)), Embedded, deadline_s=BATCH_WAIT_S)
+            wanted = Embed(texts=tuple(texts), sensitivity=level)
+            answer = await self.ask(wanted, Embedded, deadline_s=BATCH_WAIT_S)
         except RequestFailed as error:
             if error.kind != "embedding_failed":
                 raise
             await self._probe()  # raises as well when it was the host and not the texts
             return [()] * len(texts)
-        self.named(answer.engine)
+        if level != "restricted":
+            self.named(answer.engine)
+        elif answer.engine != self.engine:  # what local hosts have says nothing about the others
+            raise WarrenError(f"local hosts embed with {answer.engine} by now, all others with {self.engine}")
         return answer.vectors
 
 

@@ -17,7 +17,8 @@ from services.memory.vector_store import VectorStore
 from services.memory.vectors import Sketch, likely, nearest
 from shared.contracts.generation import Embed, Embedded
 from shared.contracts.library import Passage, Search
-from shared.errors import WarrenError
+from shared.contracts.sensitivity import as_sensitive, covered
+from shared.errors import RequestFailed, WarrenError
 from shared.messaging.database import Database
 
 log = structlog.get_logger()
@@ -65,7 +66,9 @@ class VectorSearch:
         sketches = await self._sketches(search, engine)
         if not sketches:
             return None
-        query = await self._embedded(search.meaning or search.query, engine)
+        if covered(self.embedder.restricted, search.corpora):
+            search = as_sensitive(search, "restricted")
+        query = await self._embedded(search, engine)
         if query is None:
             return None
         found = await asyncio.to_thread(likely, query, sketches, limit=max(COMPARED, search.limit))
@@ -94,14 +97,18 @@ class VectorSearch:
             self._held = {key: one for key, one in self._held.items() if key in ready}
         self._held |= loaded
 
-    async def _embedded(self, text: str, engine: str) -> Sequence[float] | None:
+    async def _embedded(self, search: Search, engine: str) -> Sequence[float] | None:
+        wanted = Embed(texts=(search.meaning or search.query,), sensitivity=search.sensitivity)
         try:
-            answer = await self.ask(Embed(texts=(text,)), Embedded, deadline_s=self.wait_s)
+            answer = await self.ask(wanted, Embedded, deadline_s=self.wait_s)
         except WarrenError as error:
+            if isinstance(error, RequestFailed) and error.kind == "no_embedder" and search.sensitivity == "restricted":
+                return None  # no trouble, and none for searches that may go elsewhere
             self._away_until = time.monotonic() + AWAY_S
             log.warning("searched_by_words_alone", reason=str(error))
             return None
-        self.embedder.named(answer.engine)
+        if search.sensitivity != "restricted":  # a local host may have another model than all of them together
+            self.embedder.named(answer.engine)
         return answer.vectors[0] if answer.engine == engine and answer.vectors[0] else None
 
 

@@ -24,6 +24,8 @@ class Settings(MeshSettings):
     """Where inference has an embedding model, passages are embedded and searches use both; `false`: words alone."""
     embed_wait: timedelta = timedelta(seconds=3)
     """How long a search waits for its query's vector before words decide alone."""
+    restricted_corpora: str = ""
+    """Comma list, `hr-*` for all that begin so: their documents are embedded by local hosts or not at all."""
     findings_kept: int = Field(default=1000, ge=1)
     """The newest of each namespace."""
     chunks_kept: timedelta = timedelta(days=1)

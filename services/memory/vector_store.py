@@ -18,13 +18,24 @@ class VectorStore:
 
     library: LibraryStore
 
-    async def pending(self, connection: AsyncConnection, model: str, *, limit: int) -> list[str]:
-        """Texts that a corpus holds and that are not embedded by this model, what was added last first."""
+    async def pending(
+        self, connection: AsyncConnection, model: str, *, limit: int, of: Collection[str] = (), without: bool = True
+    ) -> list[str]:
+        """Texts that a corpus holds and that are not embedded by this model, what was added last first: those that no
+        corpus of `of` holds, or only those (`without` false)."""
         done = exists().where(embedded.c.text_sha256 == texts.c.sha256, embedded.c.model == model)
-        query = select(texts.c.sha256).where(exists().where(members.c.text_sha256 == texts.c.sha256), ~done)
+        held = members.c.text_sha256 == texts.c.sha256
+        query = select(texts.c.sha256).where(exists().where(held), ~done)
+        if of or not without:
+            those = exists().where(held, members.c.corpus.in_(sorted(of)))
+            query = query.where(~those if without else those)
         return list(
             (await connection.execute(query.order_by(texts.c.touched_at.desc(), texts.c.sha256).limit(limit))).scalars()
         )
+
+    async def corpora(self, connection: AsyncConnection) -> list[str]:
+        """All that hold a text."""
+        return list((await connection.execute(select(members.c.corpus).distinct())).scalars())
 
     async def anything(self, connection: AsyncConnection) -> bool:
         """Does any corpus hold a text?"""

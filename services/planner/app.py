@@ -43,7 +43,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetim
     service.refusal = refuse
     handlers = Handlers(settings, clock)
     planning = Planning(handlers)
-    queries = Queries(service.database, service.requests)
+    queries = Queries(service.database, service.requests, handlers.labelled)
     parking = Parking(service.database, handlers, clock)
     workbench = Workbench()
 

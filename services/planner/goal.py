@@ -135,6 +135,7 @@ def run_step(goal: Goal, step: Step, steps: Sequence[Step]) -> RunStep:
         budget_tokens=step.part_tokens,
         budget_s=step.part_s,
         fresh=step.fresh or goal.fresh,
+        sensitivity=submitted.sensitivity,
     )
 
 

@@ -13,6 +13,7 @@ from services.planner.progress import Progress
 from services.planner.settings import Settings
 from shared.contracts.goals import ENDED, CancelGoal, GoalEnded, SubmitGoal
 from shared.contracts.message import Done, Message, Refused
+from shared.contracts.sensitivity import as_sensitive, covered
 from shared.contracts.steps import ClaimStep, RenewStep, StepClaimed, StepFinished
 from shared.contracts.supervision import ChildDied
 from shared.errors import AttemptsSpent, NotAllowed, Rejected
@@ -37,6 +38,7 @@ class Handlers:
         wrong = problems(message.steps, max_steps=message.max_steps) if message.steps is not None else []
         if wrong:
             raise Rejected(wrong[0], field=wrong[0].partition(":")[0])
+        message = self.labelled(message)
         progress, envelope = self.progress(unit), unit.envelope
         goal_id = goal_id_for(envelope.user_id or "", envelope.message_id)
         if await progress.goals.get(goal_id):
@@ -51,11 +53,17 @@ class Handlers:
             messages=1,
         )
         progress.goals.add(goal)
-        goal = await progress.event(goal, "goal_accepted", goal=message.goal[:500], namespace=message.namespace)
+        told = message.model_dump(include={"namespace", "sensitivity"})
+        goal = await progress.event(goal, "goal_accepted", goal=message.goal[:500], **told)
         cancelled = await progress.goals.cancelled_early(goal_id)
         if cancelled is not None:
             await progress.end(goal, "cancelled", reason=cancelled)
         await progress.admit()
+
+    def labelled(self, goal: SubmitGoal) -> SubmitGoal:
+        """With the level that its corpora ask for."""
+        restricted = covered(self.settings.restricted_corpora, goal.corpora)
+        return as_sensitive(goal, "restricted") if restricted else goal
 
     async def on_claim_step(self, message: ClaimStep, unit: Unit) -> StepClaimed:
         """Who may work: a lease that is alive and somebody else's is respected, any other is taken over."""

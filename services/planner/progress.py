@@ -91,7 +91,7 @@ class Progress:
     async def plan(self, goal: Goal) -> None:
         """Asks which engine there is and whether the corpora exist; the plan follows from the answers."""
         goal = await self.event(replace(goal, status="planning"), "planning_started")
-        self.ask(DescribeEngine(engine=goal.submitted.engine), goal)
+        self.ask(DescribeEngine(engine=goal.submitted.engine, sensitivity=goal.submitted.sensitivity), goal)
         corpora = goal.submitted.corpora
         if corpora:
             self.ask(OpenCorpora(goal_id=goal.goal_id, corpora=corpora), goal)
@@ -220,7 +220,9 @@ class Progress:
             self._remember(goal, steps)
 
     def _remember(self, goal: Goal, steps: Sequence[Step]) -> None:
-        """What the steps found, for later goals on the same subject."""
+        """What the steps found, for later goals on the same subject. Nothing restricted: those may go anywhere."""
+        if goal.submitted.sensitivity == "restricted":
+            return
         results = [step.result for step in steps if step.result and not step.is_write]
         findings = [finding for result in results for finding in result.findings]
         if findings:

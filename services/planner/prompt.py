@@ -54,6 +54,7 @@ def plan_request(goal: Goal, *, wrong: str | None = None, answer: str | None = N
         output_schema=plan_schema(submitted.max_steps),
         priority=submitted.priority,
         deadline_at=goal.deadline_at,
+        sensitivity=submitted.sensitivity,
     )
 
 

@@ -1,5 +1,6 @@
 """Questions about goals: read only, answered at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.planner.goal import summary_of, view_of
@@ -15,6 +16,7 @@ from shared.contracts.goals import (
     ListGoals,
     PreviewGoal,
     ShowGoal,
+    SubmitGoal,
 )
 from shared.errors import Rejected
 from shared.messaging.database import Database
@@ -26,6 +28,7 @@ from shared.messaging.request import Requests
 class Queries:
     database: Database
     requests: Requests
+    labelled: Callable[[SubmitGoal], SubmitGoal] = lambda goal: goal
 
     async def on_list_goals(self, message: ListGoals, _: Envelope) -> GoalsListed:
         async with self.database.read() as connection:
@@ -56,11 +59,12 @@ class Queries:
 
     async def on_preview_goal(self, message: PreviewGoal, _: Envelope) -> GoalPreviewed:
         """Model calls at most: the plan, each step, each section, the summary, one repair a section."""
-        goal = message.goal
+        goal = self.labelled(message.goal)
         wrong = problems(goal.steps, max_steps=goal.max_steps) if goal.steps is not None else []
         if wrong:
             raise Rejected(wrong[0], field=wrong[0].partition(":")[0])
-        engine = await self.requests.ask(DescribeEngine(engine=goal.engine), EngineDescribed)
+        asked = DescribeEngine(engine=goal.engine, sensitivity=goal.sensitivity)
+        engine = await self.requests.ask(asked, EngineDescribed)
         steps = goal.steps or deterministic_plan(goal.goal, max_steps=goal.max_steps)
         calls = 0 if engine.engine == "extractive" else (0 if goal.steps else 1) + 3 * len(steps) + 1
         return GoalPreviewed(steps=steps, model_calls=calls, engine=engine.engine, engine_reason=engine.reason)

@@ -48,7 +48,7 @@ class Redrive:
 
     def _begun(self, goal: Goal, message: RetryGoal, progress: Progress) -> Goal:
         """As if it had been asked now, but for what it has been told and has cost, and the report that it has."""
-        submitted = goal.submitted.model_copy(update=_changed(goal.submitted, message))
+        submitted = self.handlers.labelled(goal.submitted.model_copy(update=_changed(goal.submitted, message)))
         deadline = timedelta(seconds=submitted.deadline_s) if submitted.deadline_s else None
         return Goal(
             goal_id=goal.goal_id,

@@ -10,6 +10,8 @@ from shared.runtime.settings import MeshSettings
 class Settings(MeshSettings):
     active_goals: int = Field(default=4, ge=1)
     """Goals in flight at once; the others wait as accepted."""
+    restricted_corpora: str = ""
+    """Comma list, `hr-*` for all that begin so: a goal that may search one of them is restricted."""
     window: int = Field(default=8, ge=1)
     """Steps per agent on the wire at once; the others wait as rows, where priority still counts."""
     goal_deadline: timedelta = timedelta(hours=1)

@@ -152,6 +152,7 @@ def request(step: RunStep, passages: Sequence[Passage], *, ordinal: int, engine:
         inputs=inputs,
         priority=step.priority,
         deadline_at=step.deadline_at,
+        sensitivity=step.sensitivity,
     )
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from services.watchdog.toml_lines import Path, line_of
 from services.watchdog.tree import Autoscale, AutoShutdown, Boot, Child, Group, OnExhausted, Restart, Strategy, replica
+from shared.toml_lines import Path, line_of
 
 T = TypeVar("T", bound=StrEnum)
 

@@ -157,4 +157,5 @@ def _generate(
         inputs=inputs,
         priority=step.priority,
         deadline_at=step.deadline_at,
+        sensitivity=step.sensitivity,
     )

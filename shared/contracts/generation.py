@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 from shared.contracts.chat import ChatMessage as ChatMessage
 from shared.contracts.chat import Tool, ToolCall, check_conversation
 from shared.contracts.message import Command, Reply, Value
+from shared.contracts.sensitivity import Sensitivity, sensitivity_field
 
 Purpose = Literal["plan", "research", "section", "summary", "repair", "chat"]
 
@@ -52,6 +53,9 @@ class Generate(Command, owner="inference", name="generate"):
 
     `tools`: what the model may ask to have called (`Generated.tool_calls`); the results go into the next request, as
     messages. A model that has no use for tools or images fails with `error_kind` `unsupported`.
+
+    `sensitivity`: `restricted` is sent to local model servers only, or fails with `error_kind` `restricted`; an agent's
+    calls have that of their goal, at least.
     """
 
     call: CallKey
@@ -68,6 +72,7 @@ class Generate(Command, owner="inference", name="generate"):
     fresh: bool = False
     stream: bool = False
     tools: tuple[Tool, ...] = Field(default=(), max_length=64, exclude_if=lambda tools: not tools)
+    sensitivity: Sensitivity = sensitivity_field()
 
     @model_validator(mode="after")
     def _is_a_conversation(self) -> Self:
@@ -115,10 +120,12 @@ class Generated(Reply, owner="inference", name="generated"):
 
 class Embed(Command, owner="inference", name="embed"):
     """Vectors for texts, in order. Answered by `Embedded`, or `Refused`: error `no_embedder` where no host has an
-    embedding model, `embedding_failed` where no text got a vector. Of a text the first 8,000 characters count."""
+    embedding model, `embedding_failed` where no text got a vector. Of a text the first 8,000 characters count.
+    `sensitivity`: as in `Generate`; `no_embedder` where no local host has the model."""
 
     texts: tuple[str, ...] = Field(min_length=1, max_length=256)
     engine: str = "auto"
+    sensitivity: Sensitivity = sensitivity_field()
 
 
 class Embedded(Reply, owner="inference", name="embedded"):
@@ -134,6 +141,7 @@ class DescribeEngine(Command, owner="inference", name="describe_engine"):
     """Which engine would answer `engine` now, and why? Answered by `EngineDescribed`."""
 
     engine: str = "auto"
+    sensitivity: Sensitivity = sensitivity_field()
 
 
 class EngineDescribed(Reply, owner="inference", name="engine_described"):

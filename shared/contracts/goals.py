@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from shared.contracts.message import Command, Event, Reply, Value
 from shared.contracts.report import Citation, ReportBundle
+from shared.contracts.sensitivity import Sensitivity, sensitivity_field
 
 MAX_STEPS = 12
 GoalStatus = Literal["accepted", "planning", "researching", "writing", "done", "failed", "cancelled"]
@@ -39,7 +40,8 @@ class SubmitGoal(Command, owner="planner", name="submit_goal"):
 
     `deadline_s`: seconds from acceptance. `priority`: 0 to 9, higher is sooner. `engine`: `auto`, `extractive`, or
     `provider/model`; anything but `auto` fails the goal rather than falling back. `reply_to`: AMQP's own property wins.
-    `budget`: once it is spent, the goal fails with a partial report of what was found.
+    `budget`: once it is spent, the goal fails with a partial report of what was found. `sensitivity`: what models are
+    asked for a `restricted` goal reaches local hosts only, and its findings are not kept for other goals.
     """
 
     goal: str = Field(min_length=1, max_length=20_000)
@@ -52,6 +54,7 @@ class SubmitGoal(Command, owner="planner", name="submit_goal"):
     engine: str = Field(default="auto", max_length=200)
     reply_to: str | None = Field(default=None, max_length=255)
     budget: Budget | None = None
+    sensitivity: Sensitivity = sensitivity_field()
 
     @property
     def corpora(self) -> tuple[str, ...]:

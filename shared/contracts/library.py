@@ -6,6 +6,7 @@ from pydantic import Field
 
 from shared.contracts.goals import Name
 from shared.contracts.message import Command, Event, Reply, Value
+from shared.contracts.sensitivity import Sensitivity, sensitivity_field
 
 CHUNK_BYTES = 384 * 1024
 """Raw bytes of one chunk: 512 KiB as base64, half of what a message may weigh."""
@@ -134,7 +135,8 @@ class CorporaOpened(Reply, owner="memory", name="corpora_opened"):
 class Search(Command, owner="memory", name="search"):
     """The passages of these corpora nearest to the query (words, no syntax). Answered by `PassagesFound`.
 
-    `meaning`: the question as it was asked, of which the vector is taken; null: of the query.
+    `meaning`: the question as it was asked, of which the vector is taken; null: of the query. `sensitivity`: where no
+    local host embeds, a `restricted` search is made by words alone.
     """
 
     corpora: tuple[str, ...]
@@ -142,6 +144,7 @@ class Search(Command, owner="memory", name="search"):
     meaning: str | None = Field(default=None, max_length=4000)
     limit: int = Field(default=10, ge=1, le=100)
     watermark: int = 0
+    sensitivity: Sensitivity = sensitivity_field()
 
 
 class Passage(Value):

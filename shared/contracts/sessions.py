@@ -13,6 +13,7 @@ from pydantic import Field
 
 from shared.contracts.generation import CallKey, Usage
 from shared.contracts.message import Command, Reply, Value
+from shared.contracts.sensitivity import Sensitivity, sensitivity_field
 
 QUESTION_CHARACTERS, ANSWER_CHARACTERS = 50_000, 50_000
 SYSTEM_CHARACTERS = 20_000
@@ -43,7 +44,8 @@ class Summary(Value):
 
 
 class Session(Value):
-    """`turns`: how many there are. `context`: tokens of prompt and answer together; `max_tokens`: of an answer."""
+    """`turns`: how many there are. `context`: tokens of prompt and answer together; `max_tokens`: of an answer.
+    `sensitivity`: of all its calls, since each brings what was said before."""
 
     session_id: str = Field(pattern=SESSION_ID)
     system: str = Field(default="", max_length=SYSTEM_CHARACTERS)
@@ -57,10 +59,12 @@ class Session(Value):
     summary: Summary | None = None
     created_at: datetime | None = None
     used_at: datetime | None = None
+    sensitivity: Sensitivity = sensitivity_field()
 
 
 class OpenSession(Command, owner="inference", name="open_session"):
-    """Begin a session, or find it: one that is there stays as it is. Answered by `SessionShown` without turns."""
+    """Begin a session, or find it: one that is there stays as it is, but for a stricter `sensitivity`, which holds from
+    then on. Answered by `SessionShown` without turns."""
 
     session: Session
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from shared.contracts.evidence import Evidence, Finding
 from shared.contracts.message import Command, Event, Reply, Value
 from shared.contracts.report import WrittenReport
+from shared.contracts.sensitivity import Sensitivity, sensitivity_field
 
 
 class StepResult(Value):
@@ -42,7 +43,8 @@ class RunStep(Command, owner="any", name="run_step"):
     depends on all). `corpora` and `watermark`: what may be searched, as of when. `deadline_at`: give up by then.
     `budget_tokens`, `budget_s`: what its model calls may cost together, in tokens and seconds of model time; null: no
     limit. `epoch` rises when the step is to be done anew on purpose. `fresh`: its model calls are made anew, too; else
-    what an earlier run has asked in the same words is answered from there.
+    what an earlier run has asked in the same words is answered from there. `sensitivity`: the goal's; its model calls
+    and searches have it, too.
     """
 
     goal_id: str
@@ -64,6 +66,7 @@ class RunStep(Command, owner="any", name="run_step"):
     budget_tokens: int | None = None
     budget_s: float | None = None
     fresh: bool = False
+    sensitivity: Sensitivity = sensitivity_field()
 
 
 class StepFinished(Event, owner="agent", name="step_finished"):

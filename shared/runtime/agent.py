@@ -18,6 +18,7 @@ import structlog
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.goals import StepProgress
 from shared.contracts.message import MAX_BODY_BYTES, Command, Event
+from shared.contracts.sensitivity import as_sensitive
 from shared.contracts.steps import (
     AgentAnnounced,
     ClaimStep,
@@ -156,6 +157,7 @@ class Agent:
 
     async def _worked(self, run: StepRun, envelope: Envelope) -> StepOutcome:
         async def ask(command: Command, reply: type[ReplyT], *, deadline_s: float = 10.0) -> ReplyT:
+            command = as_sensitive(command, run.step.sensitivity)
             if isinstance(command, Generate):
                 refusal = run.spending.refusal(command)
                 if isinstance(refusal, reply):

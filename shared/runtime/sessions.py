@@ -178,6 +178,7 @@ class Conversation:
             inputs=Inputs(question=question),
             max_tokens=session.max_tokens,
             temperature=session.temperature,
+            sensitivity=session.sensitivity,
         )
 
     async def _keep(self, number: int, question: str, result: Generated, summary: Summary | None) -> None:

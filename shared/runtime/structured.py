@@ -70,6 +70,7 @@ def chat(step: RunStep, question: str, *, system: str = "", number: int = 0, max
         max_tokens=max_tokens,
         priority=step.priority,
         deadline_at=step.deadline_at,
+        sensitivity=step.sensitivity,
     )
 
 

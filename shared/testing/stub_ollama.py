@@ -68,6 +68,8 @@ class StubOllama:
     """What its models can do, as Ollama names it: `tools` and `vision`, too."""
     tool_calls: tuple[dict[str, Any], ...] = ()
     """What a chat with tools asks for, after its words: `{"name": "look_up", "arguments": {...}}`."""
+    paths: set[str] = field(default_factory=set)
+    """What it has been asked for, chats or not."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     """What chats asked for, the last 256."""
     refusing: tuple[int, str] | None = None
@@ -112,6 +114,7 @@ class StubOllama:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             path = head.split(" ", 2)[1].partition("?")[0]
+            self.paths.add(path)
             length = re.search(r"^content-length:\s*(\d+)", head, re.I | re.M)
             body = json.loads(await reader.readexactly(int(length[1]))) if length and int(length[1]) else {}
             if self.refusing and path in ("/api/chat", "/api/generate"):

@@ -48,6 +48,8 @@ class StubOpenAI:
     """Parameters that a chat is refused for."""
     calls: list[Call] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    """What each request showed, chats or not."""
     url: str = ""
 
     @classmethod
@@ -94,6 +96,8 @@ class StubOpenAI:
         self, path: str, head: str, body: dict[str, Any], client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
         _, writer = client
+        shown = re.search(r"^authorization: bearer (\S*)", head, re.I | re.M)
+        self.keys.append(shown[1] if shown else "")
         if self.key and f"authorization: bearer {self.key}" not in head.lower():
             self._reply(writer, 401, {"message": "Incorrect API key provided", "code": "invalid_api_key"})
         elif path == "/v1/models":

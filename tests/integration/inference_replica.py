@@ -15,7 +15,7 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.inference.calls import Calls
-from services.inference.embedding import Batcher
+from services.inference.embedding import Batchers
 from services.inference.engines import Engines
 from services.inference.handlers import Inference
 from services.inference.scripted import Script
@@ -122,7 +122,7 @@ async def mesh(
     works = [database.run(), database.relay.run(), *([calls.run()] if run else [])]
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        inference = Inference(database, ledger, engines, calls, _now, Batcher(engines.embed))
+        inference = Inference(database, ledger, engines, calls, _now, Batchers(engines.embed))
         yield Mesh(database, postbox, inference, calls, signs)
     finally:
         for task in reversed(tasks):

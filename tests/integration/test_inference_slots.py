@@ -19,7 +19,7 @@ from tests.integration.inference_replica import Mesh, _now, fresh, mesh, postgre
 from tests.integration.waiting import wait_until
 
 __all__ = ["postgres", "url"]
-NEW = ("lane", "share", "used", "avoid")
+NEW = ("lane", "share", "used", "avoid", "sensitivity")
 
 
 def hosts(*stubs: StubOllama, slots: int = 1) -> Engines:

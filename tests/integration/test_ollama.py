@@ -80,6 +80,18 @@ async def test_a_chat_is_streamed_and_bounded(host: OllamaHost) -> None:
     assert 0 < answer.first_token_s <= answer.total_s
 
 
+async def test_what_is_restricted_is_asked_of_models_that_run_there(ollama_url: str) -> None:
+    """A model of its own, and no model at all: a real host says of both what the client needs to know."""
+    local = OllamaHost(ollama_url, num_ctx=2048, first_token=timedelta(seconds=120), local=True)
+    request = generate("What is a queue?", max_tokens=4, sensitivity="restricted")
+    assert (await local.chat(MODEL, request, lambda _: None)).tokens_out > 0
+    assert len(await local.embed("all-minilm", ["one"], "restricted")) == 1
+    with pytest.raises(EngineFailed) as failed:
+        await local.chat("nowhere", request, lambda _: None)
+    assert failed.value.kind == "missing"
+    await local.close()
+
+
 async def test_the_same_seed_says_the_same(host: OllamaHost) -> None:
     request = generate("What is a queue?", max_tokens=12, seed=7)
     one, other = [(await host.chat(MODEL, request, lambda _: None)).text for _ in range(2)]

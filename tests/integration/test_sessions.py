@@ -113,6 +113,19 @@ async def _messages(talk: Conversation, question: str):  # type: ignore[no-untyp
     return fitted(talk.session, talk.turns, question).messages
 
 
+async def test_a_session_that_became_restricted_stays_so(mesh: Mesh) -> None:
+    """What was said in it is sent along with each question."""
+    talk = await mesh.open(called := name())
+    assert (await say(talk, "Why?")).finish == "stop"
+    strict = await mesh.open(called, sensitivity="restricted")
+    again = await mesh.open(called)
+    assert (strict.session.sensitivity, again.session.sensitivity) == ("restricted", "restricted")
+    assert (again.session.turns, len(again.turns)) == (1, 1)
+    mesh.stub.paths.clear()
+    assert (await say(again, "And how?")).finish == "stop", "its host is local"
+    assert "/api/show" in mesh.stub.paths, "as a restricted call it asks whether the model runs there"
+
+
 async def test_of_two_who_go_on_at_once_one_is_told(mesh: Mesh) -> None:
     one, other = await mesh.open(called := name()), await mesh.open(called)
     await say(one, "What is a lease?")

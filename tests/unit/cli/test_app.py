@@ -47,6 +47,15 @@ def test_help_lists_every_command_of_the_stable_surface() -> None:
         assert f" {name} " in done.stdout
 
 
+def test_a_goal_is_asked_with_its_level() -> None:
+    from services.cli.ask import AskOptions, _goal
+
+    assert [_goal("x", AskOptions(), ()).sensitivity] == ["internal"]
+    assert _goal("x", AskOptions(sensitivity="restricted"), ()).sensitivity == "restricted"
+    with pytest.raises(UsageError, match="sensitivity"):
+        _goal("x", AskOptions(sensitivity="secret"), ())
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from services.cli.app import build; build()\n"

@@ -24,6 +24,8 @@ class StubOllama:
     status: int = 200
     error: str = ""
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """What it says more about its models: `{"remote_host": "https://ollama.com"}` for those of the cloud."""
     cut_off: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client went away in the middle of a stream."""
     url: str = ""
@@ -57,7 +59,8 @@ class StubOllama:
         elif path == "/api/ps":
             self._json(writer, {"models": [{"model": name} for name in self.loaded]})
         elif path == "/api/show":
-            self._json(writer, {"capabilities": list(self.models[body["model"]][1]), "model_info": {}})
+            capabilities = list(self.models[body["model"]][1])
+            self._json(writer, {"capabilities": capabilities, "model_info": {}, **self.elsewhere})
         elif self.status != 200:
             self._json(writer, {"error": self.error}, status=self.status)
         elif path == "/api/embed":

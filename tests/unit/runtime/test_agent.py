@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from shared.contracts.evidence import Evidence
-from shared.contracts.generation import CallKey, Generate, Generated, Inputs, Usage
-from shared.contracts.goals import StepProgress
+from shared.contracts.generation import CallKey, Embed, Generate, Generated, Inputs, Usage
+from shared.contracts.goals import StepProgress, SubmitGoal
+from shared.contracts.library import Search
 from shared.contracts.steps import (
     AgentAnnounced,
     ClaimStep,
@@ -161,6 +162,26 @@ async def test_model_calls_are_counted_bounded_and_refused_by_the_steps_part_of_
     assert [a.finish for a in answers] == ["stop", "failed"]
     (finished,) = service.of(StepFinished)
     assert (finished.usage.calls, finished.usage.tokens_in, finished.cut_short) == (1, 60, True)
+
+
+async def test_what_it_asks_has_the_level_of_its_step_whatever_the_work_says():
+    """Of what an agent asks, an agent's author can forget nothing."""
+    asked = (
+        Generate(call=CallKey(goal_id="g1", step="1", purpose="chat"), messages=(), inputs=Inputs(question="why?")),
+        Search(corpora=("a",), query="why?"),
+        Embed(texts=("why?",), sensitivity="public"),
+        SubmitGoal(goal="why?"),
+    )
+    service = FakeService(claim=Generated(call=asked[0].call, finish="stop", engine="ollama/m"))
+
+    async def work(context: StepContext) -> StepOutcome:
+        for command in asked:
+            await context.ask(command, Generated)
+        return await done(context)
+
+    await agent(service, work).on_run_step(STEP.model_copy(update={"sensitivity": "restricted"}), Envelope())
+    assert [type(command) for command in service.asked] == [Generate, Search, Embed, SubmitGoal]
+    assert {command.sensitivity for command in service.asked} == {"restricted"}
 
 
 async def test_a_result_that_no_message_can_carry_is_a_failed_step():
