@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from services.inference.away import Away
 from services.inference.cache import Cache
 from services.inference.calls import Calls
 from services.inference.embedding import Batchers
@@ -124,6 +125,7 @@ def _engines(settings: Settings, service: Service) -> Engines:
         slots=settings.slots,
         prices=read_prices(settings.prices),
         fresh_s=settings.probe_every.total_seconds(),
+        away=Away(settings.host_wait),
         status=service.status,
     )
 

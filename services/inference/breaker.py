@@ -11,11 +11,12 @@ LONGEST_S = 60.0
 @dataclass(frozen=True)
 class Breaker:
     """Of a host that failed. `until`: left alone. `wait_s`: how long that was. `answers`: a probe after it was good, so
-    that one call may try it."""
+    that one call may try it. `since`: when it failed first."""
 
     until: float
     wait_s: float
     answers: bool = False
+    since: float = 0.0
 
 
 def after_failure(before: Breaker | None, *, now: float) -> Breaker:
@@ -23,7 +24,7 @@ def after_failure(before: Breaker | None, *, now: float) -> Breaker:
     if before and now < before.until:
         return before
     wait_s = min(before.wait_s * 2, LONGEST_S) if before else FIRST_S
-    return Breaker(now + wait_s, wait_s)
+    return Breaker(now + wait_s, wait_s, since=before.since if before else now)
 
 
 def after_probe(before: Breaker, *, now: float) -> Breaker:
@@ -58,6 +59,14 @@ class Breakers:
     def tries(self, url: str) -> bool:
         """Is this host half-open?"""
         return url in self._of and self._of[url].answers
+
+    def shut(self, url: str) -> bool:
+        """Has this host failed, and not answered since its time was over?"""
+        return url in self._of and not self._of[url].answers
+
+    def since_s(self, url: str) -> float:
+        """Seconds since this host failed first; 0 for one that has not."""
+        return self.clock() - self._of[url].since if url in self._of else 0.0
 
     def shunned(self, *, busy: Mapping[str, int]) -> set[str]:
         """Hosts that are left alone now."""

@@ -14,16 +14,18 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from services.inference.asking import Asking
 from services.inference.cache import Cache
 from services.inference.engines import Engines
 from services.inference.fair import Turns, Waiting
-from services.inference.generation import Choice, EngineFailed
-from services.inference.rows import Claim, Row
-from services.inference.running import Running, left_s, show_life
+from services.inference.generation import Choice
+from services.inference.held import Held
+from services.inference.history import engines_used
+from services.inference.rows import Claim
+from services.inference.running import Running, show_life
 from services.inference.sharing import share
 from services.inference.store import Ledger
 from services.inference.token_stream import TokenStreams
-from services.inference.upstream import Answer
 from shared.contracts.generation import Generated
 from shared.crashpoints import reached
 from shared.messaging.database import Database
@@ -33,8 +35,6 @@ log = structlog.get_logger()
 LOOK_S = 2.0
 """Between two looks for calls that other replicas left."""
 PURGE_S = 3600.0
-ELSEWHERE = frozenset({"refused", "broken", "silent", "busy", "memory"})
-"""Troubles of one host that another may not have."""
 
 
 @dataclass
@@ -56,6 +56,8 @@ class Calls:
 
     def __post_init__(self) -> None:
         self.streams = TokenStreams(self.publisher, self.running)
+        self.held = Held(self.engines, lambda: self.clock())
+        self._asking = Asking(self.database, self.ledger, self.engines, lambda: self.clock())
 
     def wake(self) -> None:
         self._wake.set()
@@ -63,12 +65,15 @@ class Calls:
     async def run(self) -> None:
         """Until cancelled; then the calls in progress are given up and wait for another instance."""
         await self.engines.look()
+        async with self.database.read() as connection:
+            self.engines.away.known = await engines_used(connection)
         await self._release(owner="*" if self.database.is_sqlite else self.owner)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self._fill_all, LOOK_S))
                 group.create_task(self._repeat(self._keep_leases, self.lease.total_seconds() / 3))
                 group.create_task(self._repeat(self._look, self.engines.fresh_s))
+                group.create_task(self._repeat(self._tell, LOOK_S))
                 group.create_task(self._repeat(self._purge, PURGE_S))
         finally:
             tasks = [call.task for call in self.running.values() if call.task]
@@ -140,9 +145,10 @@ class Calls:
             rows = await self.ledger.waiting(connection)
             self._count(await self.ledger.running(connection) if rows else {})
         rows = [row for row in rows if row.id not in self.running]  # what was sent on may not have ended yet
-        choices = {row.id: self._choice(row) for row in rows}
+        choices = self.held.choices(rows)
         answered, rows = await share(rows, choices, self.cache, database=self.database, now=self.clock())
-        waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, choices[row.id].lane) for row in rows]
+        ready = [row for row in rows if row.id not in self.held.calls]
+        waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, choices[row.id].lane) for row in ready]
         chosen = self.turns.next(waiting, free=self.engines.free(), now=self.clock())
         if not chosen:
             return answered
@@ -151,9 +157,6 @@ class Calls:
         for claim in claims:
             self._start(Running(claim, choices[claim.id]))
         return answered or bool(claims)
-
-    def _choice(self, row: Row) -> Choice:
-        return self.engines.choose(row.engine, avoid=row.avoid, sensitivity=row.sensitivity)
 
     async def _claim(self, chosen: Sequence[tuple[str, Choice]], shares: Mapping[str, str]) -> list[Claim]:
         """In one transaction with the count of slots that are taken, over all replicas: never more than there are. Nor
@@ -202,7 +205,7 @@ class Calls:
         reached("call_claimed")
         signs = asyncio.create_task(show_life(call, self.publisher, self.owner))
         try:
-            result = await self._think(call)
+            result = await self._asking.think(call)
         except Exception as error:
             log.exception("call_failed", call=call.claim.id)
             result = call.failed(f"{type(error).__name__}: {error}")
@@ -214,47 +217,6 @@ class Calls:
         reached("call_answered")
         await self._keep(call, result)
         reached("call_kept")
-
-    async def _think(self, call: Running) -> Generated | None:
-        """With the chosen engine; once more at another host where one fails (then None: it waits for that). `auto`
-        quotes the sources where the model fails, and says so."""
-        request, choice = call.claim.request, call.choice
-        try:
-            async with asyncio.timeout(left_s(request, self.clock())):
-                answer = await self.engines.ask(choice, request, call.on_token)
-            return self._result(call, answer, engine=choice.engine, reason=choice.reason)
-        except TimeoutError:
-            why = "its deadline" if request.max_s is None else "its deadline or the goal's budget of seconds"
-            return call.failed(f"{why} ended the call after {call.tokens} tokens")
-        except EngineFailed as error:
-            log.warning("engine_failed", engine=choice.engine, kind=error.kind, reason=error.reason)
-            if error.kind in ELSEWHERE and await self._sent_on(call):
-                return None
-            if request.engine != "auto" or choice.provider == "replay":
-                return call.failed(error.reason, kind=error.kind)
-            answer = await self.engines.quote(request)
-            return self._result(call, answer, engine="extractive", reason=f"no model: {error.reason}")
-
-    async def _sent_on(self, call: Running) -> bool:
-        """A call whose host failed waits for another host, once: is there one, and is it the first time?"""
-        here = call.choice.url
-        if not here or call.claim.avoid or not self.engines.elsewhere(call.claim.request, than=call.choice):
-            return False
-        call.answered = True
-        while True:
-            try:
-                async with self.database.unit() as unit:
-                    await self.ledger.elsewhere(unit.connection, call.claim, avoid=here)
-                break
-            except (OSError, DBAPIError) as error:
-                log.warning("call_waits_to_be_sent_on", call=call.claim.id, reason=str(error))
-                await asyncio.sleep(1.0)
-        log.info("call_sent_on", call=call.claim.id, avoid=here)
-        return True
-
-    def _result(self, call: Running, answer: Answer, *, engine: str, reason: str | None) -> Generated:
-        cost = self.engines.cost(engine, answer)
-        return call.result(answer, engine=engine, reason=reason, now=self.clock()).model_copy(update={"cost": cost})
 
     async def _keep(self, call: Running, result: Generated) -> None:
         """Result and replies in one transaction; tried again while the database is away."""
@@ -289,8 +251,11 @@ class Calls:
     async def _look(self) -> None:
         before = self.engines.choose("auto")
         await self.engines.look()
-        if self.engines.choose("auto") != before:
+        if self.held.calls or self.engines.choose("auto") != before:
             self.wake()
+
+    async def _tell(self) -> None:
+        await self.held.tell(self.database, self.publisher, self.owner)
 
     async def _purge(self) -> None:
         async with self.database.unit(long=True) as unit:

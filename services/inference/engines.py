@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from services.inference import extractive
+from services.inference.away import Away, Hold
 from services.inference.breaker import Breakers
-from services.inference.generation import SERVERS, Choice, EngineFailed, Host, choose_embedder, choose_engine
+from services.inference.generation import SERVERS, Choice, EngineFailed, Host, Trouble, choose_embedder, choose_engine
 from services.inference.llamacli import LlamaCli
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
@@ -50,6 +51,7 @@ class Engines:
     """Where to show the engine that `auto` takes: the heartbeat."""
     busy: Counter[str] = field(default_factory=Counter)
     breakers: Breakers = field(default_factory=Breakers)
+    away: Away = field(default_factory=Away)
     _hosts: tuple[Host, ...] = ()
     _seen_at: float = float("-inf")
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,6 +72,7 @@ class Engines:
             self._hosts = tuple(replace(host, local=server.local) for host, server in pairs)
             self._seen_at = time.monotonic()
             self.breakers.seen({host.url for host in self._hosts if host.error is None})
+            self.away.seen(self._hosts)
             now = self.choose("auto")
             self.status["engine"] = now.engine
             if now != before:
@@ -90,6 +93,32 @@ class Engines:
         shunned = self.breakers.shunned(busy=self.busy) | ({avoid} if avoid else set())
         hosts = open_to(sensitivity, self._hosts)
         return choose_engine(wanted, configured=self.configured, hosts=hosts, busy=self.busy, avoid=shunned)
+
+    def hold(self, wanted: str, *, avoid: str | None = None, sensitivity: Sensitivity = USUAL) -> Hold | None:
+        """The host that a call which names its engine waits for; None where one can be asked, or none is expected.
+        `auto` waits for nobody: it quotes."""
+        if wanted == "auto":
+            return None
+        choice = self.choose(wanted, avoid=avoid, sensitivity=sensitivity)
+        if choice.url:  # it answers: who has not failed there asks an only host all the same
+            shut = choice.url == avoid and self.breakers.shut(choice.url)
+            return Hold(choice, "it failed", self.breakers.since_s(choice.url)) if shut else None
+        if choice.usable:
+            return None
+        hosts = open_to(sensitivity, self._hosts)
+        here = choose_engine(wanted, configured=self.configured, hosts=open_to(sensitivity, self.away.expected(hosts)))
+        allowed = [host for host in self._hosts if host.local or sensitivity != "restricted"]
+        found = here if here.usable else self.away.was_known(wanted, allowed)
+        return Hold(found, choice.reason or "", self.away.since_s(found.url)) if found else None
+
+    async def comes_back(self, request: Generate, *, to: Choice, kind: str) -> bool:
+        """Is a call that failed like this made again at this host, once that answers? Not where it was slow and is
+        there all the same: it would be slow again."""
+        if request.engine == "auto" or kind not in OF_THE_HOST or to.provider == "llamacli":
+            return False
+        await self.look(again=True)
+        there = not any(host.url == to.url and host.error for host in self._hosts)
+        return kind != "silent" if there else self.away.in_time(to.url)
 
     def elsewhere(self, request: Generate, *, than: Choice) -> bool:
         """Is there another host of this kind for it, which has not failed of late?"""
@@ -128,7 +157,7 @@ class Engines:
         if choice.provider == "scripted":
             return await self.script.chat(request, on_token)
         if choice.provider == "none":
-            raise EngineFailed("unsupported", choice.reason or f"{choice.engine} cannot be had")
+            raise EngineFailed(self._why_none(choice.engine), choice.reason or f"{choice.engine} cannot be had")
         return await self.quote(request)
 
     def cost(self, engine: str, answer: Answer) -> float | None:
@@ -166,9 +195,14 @@ class Engines:
     def _host(self, url: str) -> OllamaHost | OpenAIHost | LlamaCli:
         return next(host for host in self.servers if host.url == url)
 
+    def _why_none(self, engine: str) -> Trouble:
+        kind = [host for host in self._hosts if host.provider == engine.partition("/")[0]]
+        return "refused" if kind and all(host.error for host in kind) else "unsupported"
+
     def _mark(self, url: str, error: str) -> None:
         """Not to be chosen until it is seen again."""
         self._hosts = tuple(replace(h, error=error, models=()) if h.url == url else h for h in self._hosts)
+        self.away.missed(url)
 
     async def close(self) -> None:
         for host in self.servers:

@@ -1,7 +1,7 @@
 """What inference does with each message."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -85,6 +85,8 @@ class Inference:
     async def on_describe_engine(self, message: DescribeEngine, _: Envelope) -> EngineDescribed:
         """As it is now: hosts are asked again if that was not done just now."""
         choice = await self.engines.find(message.engine, sensitivity=message.sensitivity)
+        hold = self.engines.hold(message.engine, sensitivity=message.sensitivity)
+        choice = replace(hold.choice, reason=hold.says()) if hold else choice
         async with self.database.read() as connection:
             counts = await self.ledger.counts(connection)
         return EngineDescribed(

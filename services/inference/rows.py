@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from shared.contracts.generation import Generate
 from shared.contracts.sensitivity import USUAL, Sensitivity
+
+READ = ("id", "goal_id", "priority", "engine", "since", "share", "avoid", "sensitivity", "deadline_at")
+"""Columns of the ledger that a `Row` is made of."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Row:
     share: str | None = None
     avoid: str | None = None
     sensitivity: Sensitivity = USUAL
+    deadline_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -36,3 +41,11 @@ class Claim:
 def utc(at: datetime) -> datetime:
     """SQLite returns what it was given without its zone."""
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def row_of(found: Any) -> Row:
+    """From the columns READ."""
+    read = {name: getattr(found, name) for name in READ}
+    read["since"], read["sensitivity"] = utc(found.since), found.sensitivity or USUAL
+    read["deadline_at"] = utc(found.deadline_at) if found.deadline_at else None
+    return Row(**read)

@@ -43,6 +43,8 @@ class Settings(MeshSettings):
     between_tokens: timedelta = timedelta(seconds=60)
     probe_every: timedelta = timedelta(seconds=5)
     """How long what was found at a host is believed."""
+    host_wait: timedelta = timedelta(minutes=5)
+    """How long calls that name their engine wait for its only host to be back."""
     lease: timedelta = timedelta(seconds=30)
     """A running call of an instance that stopped renewing its lease is run again by another."""
     ledger_kept: timedelta = timedelta(days=7)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, selec
 
 from services.inference.cache import share_of
 from services.inference.generation import Entry, call_id, request_hash
-from services.inference.rows import Claim, Row, utc
+from services.inference.rows import READ, Claim, Row, row_of, utc
 from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.sensitivity import USUAL
@@ -22,9 +22,7 @@ _RUNS = generations.alias("runs")
 _WAITS = generations.c
 _TURN = func.row_number().over(partition_by=_WAITS.goal_id, order_by=(_WAITS.priority.desc(), _WAITS.since))
 _WAITING = Prepared(  # not what waits for an equal one that runs, or a thousand of those would hide all others
-    select(
-        *(_WAITS[name] for name in ("id", "goal_id", "priority", "engine", "since", "share", "avoid", "sensitivity"))
-    )
+    select(*(_WAITS[name] for name in READ))
     .where(
         generations.c.state == "waiting",
         ~exists().where(
@@ -143,6 +141,7 @@ class Ledger:
             "request": request.model_dump_json(),
             "share": None if result else share_of(request),
             "sensitivity": request.sensitivity,
+            "deadline_at": request.deadline_at,
         }
         return (await _adding(connection).run(connection, row)).count == 1
 
@@ -150,6 +149,7 @@ class Ledger:
         """A call that had failed waits again."""
         asked = {"hash": request_hash(request), "request": request.model_dump_json()}
         again = {**asked, "share": share_of(request), "since": now, "sensitivity": request.sensitivity}
+        again["deadline_at"] = request.deadline_at
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
@@ -174,10 +174,7 @@ class Ledger:
     async def waiting(self, connection: AsyncConnection, limit: int = 200) -> list[Row]:
         """Of each goal the most urgent ones, oldest first among equals; the goals take turns."""
         rows = (await _WAITING.run(connection, {"most": limit})).rows
-        return [
-            Row(r.id, r.goal_id, r.priority, r.engine, utc(r.since), r.share, r.avoid, r.sensitivity or USUAL)
-            for r in rows
-        ]
+        return [row_of(row) for row in rows]
 
     async def running(self, connection: AsyncConnection) -> dict[str, str]:
         """Calls that run at hosts, of all replicas: id -> host."""

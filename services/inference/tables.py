@@ -28,6 +28,8 @@ generations = Table(
     Column("avoid", String(255)),
     # Of its request; null: the usual level.
     Column("sensitivity", String(16)),
+    # Of its request: what is chosen by while it waits.
+    Column("deadline_at", DateTime(timezone=True)),
 )
 waiters = Table(
     "waiters",
@@ -50,5 +52,6 @@ MIGRATIONS = (
     "CREATE INDEX IF NOT EXISTS ix_generations_share ON generations (share)",
     "ALTER TABLE generations ADD COLUMN avoid VARCHAR(255)",
     "ALTER TABLE generations ADD COLUMN sensitivity VARCHAR(16)",
+    "ALTER TABLE generations ADD COLUMN deadline_at TIMESTAMP WITH TIME ZONE",
 )
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""

@@ -80,8 +80,8 @@ class StubOllama:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def listening(cls, *, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator["StubOllama"]:
-        """Listens on a free port of `host` until the block ends; open calls are cut then."""
+    async def listening(cls, *, host: str = "127.0.0.1", port: int = 0, **settings: Any) -> AsyncIterator["StubOllama"]:
+        """Listens on a port of `host`, a free one if none is named, until the block ends; open calls are cut then."""
         stub = cls(**settings)
         tasks: set[asyncio.Task[None]] = set()
 
@@ -94,7 +94,7 @@ class StubOllama:
             finally:
                 writer.close()
 
-        server = await asyncio.start_server(serve, host, 0, limit=16 * 1024 * 1024)
+        server = await asyncio.start_server(serve, host, port, limit=16 * 1024 * 1024)
         stub.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
         try:
             yield stub

@@ -56,18 +56,6 @@ async def test_it_is_tried_elsewhere_once_and_fails_with_its_reason_then(url: st
     assert [len(stub.calls) for stub in (one_host, next_host, third)] == [1, 1, 1]
 
 
-async def test_without_another_host_it_says_so_at_once(url: str) -> None:
-    async with AsyncExitStack() as only:
-        dying = await only.enter_async_context(StubOllama.listening(latency_s=60))
-        async with mesh(url, engines=hosts(dying)) as one:
-            asked = await one.ask(fresh(engine=NAMED))
-            await at_work(dying)
-            await only.aclose()
-            answer = await one.postbox.reply(asked)
-            assert (answer.finish, answer.error_kind) == ("failed", "broken")
-    assert len(dying.calls) == 1
-
-
 async def test_a_goal_with_many_calls_hides_no_other_goal(url: str) -> None:
     async with mesh(url, run=False) as one:
         large = fresh()

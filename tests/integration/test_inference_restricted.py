@@ -4,12 +4,14 @@ are counted at the hosts; the gateway has the model, is idle, and answers everyb
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
+from services.inference.away import Away
 from services.inference.engines import Engines
 from services.inference.ollama_client import OllamaHost
 from services.inference.scripted import Script
@@ -30,7 +32,9 @@ NAMED = "ollama/stub"
 
 
 def hosts(near: StubOllama, gateway: StubOllama, **more: str) -> Engines:
-    return Engines([OllamaHost(near.url, local=True), OllamaHost(gateway.url)], Script(None), **more)
+    """Nobody waits for the near one to be back."""
+    at_once = Away(timedelta(0))
+    return Engines([OllamaHost(near.url, local=True), OllamaHost(gateway.url)], Script(None), away=at_once, **more)
 
 
 @asynccontextmanager

@@ -1,12 +1,14 @@
 """Slots of a host, counted at the host: never more in flight than there are, over all replicas, whoever dies."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import MetaData, Table, text
 
+from services.inference.breaker import Breakers
 from services.inference.engines import Engines
 from services.inference.generation import Choice
 from services.inference.ollama_client import OllamaHost
@@ -19,11 +21,13 @@ from tests.integration.inference_replica import Mesh, _now, fresh, mesh, postgre
 from tests.integration.waiting import wait_until
 
 __all__ = ["postgres", "url"]
-NEW = ("lane", "share", "used", "avoid", "sensitivity")
+NEW = ("lane", "share", "used", "avoid", "sensitivity", "deadline_at")
 
 
 def hosts(*stubs: StubOllama, slots: int = 1) -> Engines:
-    return Engines([OllamaHost(stub.url) for stub in stubs], Script(None), slots=slots)
+    """Breakers are fifty times as fast here, and hosts are looked at as often."""
+    fast = Breakers(lambda: 50 * time.monotonic())
+    return Engines([OllamaHost(stub.url) for stub in stubs], Script(None), slots=slots, breakers=fast, fresh_s=0.1)
 
 
 def most_at_once(stub: StubOllama) -> int:
