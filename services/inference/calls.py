@@ -16,17 +16,19 @@ from sqlalchemy.exc import DBAPIError
 
 from services.inference.asking import Asking
 from services.inference.cache import Cache
+from services.inference.deadlines import refused, too_late
 from services.inference.engines import Engines
 from services.inference.fair import Turns, Waiting
 from services.inference.generation import Choice
 from services.inference.held import Held
-from services.inference.history import engines_used
-from services.inference.rows import Claim
+from services.inference.history import engines_used, learn
+from services.inference.rows import Claim, Row
 from services.inference.running import Running, show_life
 from services.inference.sharing import share
 from services.inference.store import Ledger
 from services.inference.token_stream import TokenStreams
 from shared.contracts.generation import Generated
+from shared.contracts.sensitivity import Sensitivity
 from shared.crashpoints import reached
 from shared.messaging.database import Database
 from shared.runtime.service import Publisher
@@ -67,6 +69,7 @@ class Calls:
         await self.engines.look()
         async with self.database.read() as connection:
             self.engines.away.known = await engines_used(connection)
+            await learn(connection, self.engines.rates)
         await self._release(owner="*" if self.database.is_sqlite else self.owner)
         try:
             async with asyncio.TaskGroup() as group:
@@ -147,6 +150,7 @@ class Calls:
         rows = [row for row in rows if row.id not in self.running]  # what was sent on may not have ended yet
         choices = self.held.choices(rows)
         answered, rows = await share(rows, choices, self.cache, database=self.database, now=self.clock())
+        choices |= self._late(rows, choices)
         ready = [row for row in rows if row.id not in self.held.calls]
         waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, choices[row.id].lane) for row in ready]
         chosen = self.turns.next(waiting, free=self.engines.free(), now=self.clock())
@@ -157,6 +161,20 @@ class Calls:
         for claim in claims:
             self._start(Running(claim, choices[claim.id]))
         return answered or bool(claims)
+
+    def _late(self, rows: Sequence[Row], choices: Mapping[str, Choice]) -> dict[str, Choice]:
+        """Calls that cannot finish by their deadline: they fail at once."""
+        groups: dict[tuple[str, Sensitivity], list[Row]] = {}
+        for row in rows:
+            if choices[row.id].url and row.id not in self.held.calls:
+                groups.setdefault((choices[row.id].engine, row.sensitivity), []).append(row)
+        found: dict[str, Choice] = {}
+        for (engine, sensitivity), group in groups.items():
+            at = choices[group[0].id]
+            chances = self.engines.chances(at, sensitivity=sensitivity)
+            reasons = too_late(group, chances, self.turns, engine=engine, now=self.clock())
+            found |= {call: refused(at, why) for call, why in reasons.items()}
+        return found
 
     async def _claim(self, chosen: Sequence[tuple[str, Choice]], shares: Mapping[str, str]) -> list[Claim]:
         """In one transaction with the count of slots that are taken, over all replicas: never more than there are. Nor

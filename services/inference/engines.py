@@ -12,11 +12,22 @@ import structlog
 from services.inference import extractive
 from services.inference.away import Away, Hold
 from services.inference.breaker import Breakers
-from services.inference.generation import SERVERS, Choice, EngineFailed, Host, Trouble, choose_embedder, choose_engine
+from services.inference.deadlines import Chance
+from services.inference.generation import (
+    SERVERS,
+    Choice,
+    EngineFailed,
+    Host,
+    Trouble,
+    choose_embedder,
+    choose_engine,
+    with_loaded,
+)
 from services.inference.llamacli import LlamaCli
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
 from services.inference.prices import Price, cost
+from services.inference.rates import Rates, Took
 from services.inference.recording import Recorder, Replay
 from services.inference.routing import open_to
 from services.inference.scripted import Script
@@ -52,6 +63,7 @@ class Engines:
     busy: Counter[str] = field(default_factory=Counter)
     breakers: Breakers = field(default_factory=Breakers)
     away: Away = field(default_factory=Away)
+    rates: Rates = field(default_factory=Rates)
     _hosts: tuple[Host, ...] = ()
     _seen_at: float = float("-inf")
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -140,6 +152,7 @@ class Engines:
     async def ask(self, choice: Choice, request: Generate, on_token: Progress) -> Answer:
         """Raises EngineFailed."""
         if choice.provider in SERVERS:
+            cold = self._is_cold(choice)
             try:
                 answer = await self._host(choice.url).chat(choice.model, request, on_token)
             except EngineFailed as error:
@@ -149,6 +162,9 @@ class Engines:
                     self._mark(choice.url, str(error))
                 raise
             self.breakers.good(choice.url)
+            took = Took(answer.tokens_out, request.max_tokens, answer.first_token_s, answer.total_s)
+            self.rates.note(choice.url, choice.model, took, cold=cold)
+            self._loaded(choice)
             if self.recorder:
                 await self.recorder.note(request, choice.engine, answer)
             return answer
@@ -157,7 +173,9 @@ class Engines:
         if choice.provider == "scripted":
             return await self.script.chat(request, on_token)
         if choice.provider == "none":
-            raise EngineFailed(self._why_none(choice.engine), choice.reason or f"{choice.engine} cannot be had")
+            raise EngineFailed(
+                choice.trouble or self._why_none(choice.engine), choice.reason or f"{choice.engine} cannot be had"
+            )
         return await self.quote(request)
 
     def cost(self, engine: str, answer: Answer) -> float | None:
@@ -194,6 +212,27 @@ class Engines:
 
     def _host(self, url: str) -> OllamaHost | OpenAIHost | LlamaCli:
         return next(host for host in self.servers if host.url == url)
+
+    def _is_cold(self, choice: Choice) -> bool:
+        """Has the host to load the model first, as it was last seen? Only Ollama tells."""
+        models = [model for host in self._hosts if host.url == choice.url for model in host.models]
+        return choice.provider == "ollama" and any(m.name == choice.model and not m.loaded for m in models)
+
+    def _loaded(self, choice: Choice) -> None:
+        """It has just answered there."""
+        if self._is_cold(choice):
+            self._hosts = tuple(
+                with_loaded(host, choice.model) if host.url == choice.url else host for host in self._hosts
+            )
+
+    def chances(self, choice: Choice, *, sensitivity: Sensitivity) -> list[Chance]:
+        """All hosts that a call of this engine could be made at."""
+        found = []
+        for host in open_to(sensitivity, self._hosts):
+            here = replace(choice, url=host.url)
+            if host.provider == choice.provider and any(model.name == choice.model for model in host.models):
+                found.append(Chance(self.slots, self.rates.best(host.url, choice.model), self._is_cold(here)))
+        return found
 
     def _why_none(self, engine: str) -> Trouble:
         kind = [host for host in self._hosts if host.provider == engine.partition("/")[0]]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.contracts.generation import CallKey, Generate
@@ -69,6 +69,11 @@ class Host:
     local: bool = False
 
 
+def with_loaded(host: Host, model: str) -> Host:
+    """The host with this model loaded."""
+    return replace(host, models=tuple(replace(m, loaded=m.loaded or m.name == model) for m in host.models))
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which engine answers. `engine`: as reports name it. `reason`: why not another one; None when all is well."""
@@ -78,6 +83,8 @@ class Choice:
     url: str = ""
     model: str = ""
     reason: str | None = None
+    trouble: Trouble | None = None
+    """Of one that cannot be had: which, where it is known."""
 
     @property
     def lane(self) -> str:

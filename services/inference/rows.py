@@ -7,7 +7,7 @@ from typing import Any
 from shared.contracts.generation import Generate
 from shared.contracts.sensitivity import USUAL, Sensitivity
 
-READ = ("id", "goal_id", "priority", "engine", "since", "share", "avoid", "sensitivity", "deadline_at")
+READ = ("id", "goal_id", "priority", "engine", "since", "share", "avoid", "sensitivity", "deadline_at", "max_tokens")
 """Columns of the ledger that a `Row` is made of."""
 
 
@@ -24,6 +24,7 @@ class Row:
     avoid: str | None = None
     sensitivity: Sensitivity = USUAL
     deadline_at: datetime | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ _CLAIM = Prepared(
         lease_until=bindparam("until"),
         attempt=generations.c.attempt + 1,
         lane=bindparam("host"),
+        placed=bindparam("host"),
         used=bindparam("engine_used"),
     )
     .returning(generations.c.attempt, generations.c.since, generations.c.request, generations.c.avoid)
@@ -142,6 +143,7 @@ class Ledger:
             "share": None if result else share_of(request),
             "sensitivity": request.sensitivity,
             "deadline_at": request.deadline_at,
+            "max_tokens": request.max_tokens,
         }
         return (await _adding(connection).run(connection, row)).count == 1
 
@@ -149,11 +151,11 @@ class Ledger:
         """A call that had failed waits again."""
         asked = {"hash": request_hash(request), "request": request.model_dump_json()}
         again = {**asked, "share": share_of(request), "since": now, "sensitivity": request.sensitivity}
-        again["deadline_at"] = request.deadline_at
+        read = {"deadline_at": request.deadline_at, "max_tokens": request.max_tokens}
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
-            .values(state="waiting", failed=False, result=None, avoid=None, **_FREE, **again)
+            .values(state="waiting", failed=False, result=None, avoid=None, **_FREE, **again, **read)
         )
 
     async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> bool:

@@ -30,6 +30,9 @@ generations = Table(
     Column("sensitivity", String(16)),
     # Of its request: what is chosen by while it waits.
     Column("deadline_at", DateTime(timezone=True)),
+    Column("max_tokens", Integer),
+    # The host that it was last placed at; stays when it is done.
+    Column("placed", String(255)),
 )
 waiters = Table(
     "waiters",
@@ -53,5 +56,7 @@ MIGRATIONS = (
     "ALTER TABLE generations ADD COLUMN avoid VARCHAR(255)",
     "ALTER TABLE generations ADD COLUMN sensitivity VARCHAR(16)",
     "ALTER TABLE generations ADD COLUMN deadline_at TIMESTAMP WITH TIME ZONE",
+    "ALTER TABLE generations ADD COLUMN max_tokens INTEGER",
+    "ALTER TABLE generations ADD COLUMN placed VARCHAR(255)",
 )
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""
