@@ -16,19 +16,17 @@ from sqlalchemy.exc import DBAPIError
 
 from services.inference.asking import Asking
 from services.inference.cache import Cache
-from services.inference.deadlines import refused, too_late
 from services.inference.engines import Engines
-from services.inference.fair import Turns, Waiting
 from services.inference.generation import Choice
 from services.inference.held import Held
 from services.inference.history import engines_used, learn
-from services.inference.rows import Claim, Row
+from services.inference.rows import Claim
 from services.inference.running import Running, show_life
+from services.inference.scheduling import Schedule
 from services.inference.sharing import share
 from services.inference.store import Ledger
 from services.inference.token_stream import TokenStreams
 from shared.contracts.generation import Generated
-from shared.contracts.sensitivity import Sensitivity
 from shared.crashpoints import reached
 from shared.messaging.database import Database
 from shared.runtime.service import Publisher
@@ -53,11 +51,11 @@ class Calls:
     kept: timedelta = timedelta(days=7)
     cache: Cache = field(default_factory=lambda: Cache(timedelta(days=1), 10_000))
     running: dict[str, Running] = field(default_factory=dict)
-    turns: Turns = field(default_factory=Turns)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.streams = TokenStreams(self.publisher, self.running)
+        self.schedule = Schedule(self.engines, lambda: self.clock())
         self.held = Held(self.engines, lambda: self.clock())
         self._asking = Asking(self.database, self.ledger, self.engines, lambda: self.clock())
 
@@ -150,31 +148,16 @@ class Calls:
         rows = [row for row in rows if row.id not in self.running]  # what was sent on may not have ended yet
         choices = self.held.choices(rows)
         answered, rows = await share(rows, choices, self.cache, database=self.database, now=self.clock())
-        choices |= self._late(rows, choices)
         ready = [row for row in rows if row.id not in self.held.calls]
-        waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, choices[row.id].lane) for row in ready]
-        chosen = self.turns.next(waiting, free=self.engines.free(), now=self.clock())
+        choices |= self.schedule.late(ready, choices)
+        chosen = self.schedule.next(ready, choices, self.running.values())
         if not chosen:
             return answered
         shares = {row.id: row.share for row in rows if row.share and choices[row.id].url}
-        claims = await self._claim([(call.id, choices[call.id]) for call in chosen], shares)
+        claims, places = await self._claim(chosen, shares), dict(chosen)
         for claim in claims:
-            self._start(Running(claim, choices[claim.id]))
+            self._start(Running(claim, places[claim.id]))
         return answered or bool(claims)
-
-    def _late(self, rows: Sequence[Row], choices: Mapping[str, Choice]) -> dict[str, Choice]:
-        """Calls that cannot finish by their deadline: they fail at once."""
-        groups: dict[tuple[str, Sensitivity], list[Row]] = {}
-        for row in rows:
-            if choices[row.id].url and row.id not in self.held.calls:
-                groups.setdefault((choices[row.id].engine, row.sensitivity), []).append(row)
-        found: dict[str, Choice] = {}
-        for (engine, sensitivity), group in groups.items():
-            at = choices[group[0].id]
-            chances = self.engines.chances(at, sensitivity=sensitivity)
-            reasons = too_late(group, chances, self.turns, engine=engine, now=self.clock())
-            found |= {call: refused(at, why) for call, why in reasons.items()}
-        return found
 
     async def _claim(self, chosen: Sequence[tuple[str, Choice]], shares: Mapping[str, str]) -> list[Claim]:
         """In one transaction with the count of slots that are taken, over all replicas: never more than there are. Nor
@@ -206,7 +189,7 @@ class Calls:
 
     def _start(self, call: Running) -> None:
         self.running[call.claim.id] = call
-        self.turns.note(call.claim.request.call.goal_id, now=self.clock())
+        self.schedule.turns.note(call.claim.request.call.goal_id, now=self.clock())
         self.engines.busy[call.choice.lane] += 1
         call.task = asyncio.create_task(self._run(call), name=f"call {call.claim.id[:8]}")
         call.task.add_done_callback(lambda _: self._ended(call))

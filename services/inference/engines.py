@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from services.inference.generation import (
 from services.inference.llamacli import LlamaCli
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
+from services.inference.placement import Option
 from services.inference.prices import Price, cost
 from services.inference.rates import Rates, Took
 from services.inference.recording import Recorder, Replay
@@ -40,6 +41,7 @@ BUILT_IN_SLOTS = {"extractive": 2, "scripted": 64, "replay": 64}
 """Extractive calls take milliseconds of one core; more at once would only starve the loop."""
 OF_THE_HOST = frozenset({"refused", "broken", "silent"})
 """Troubles that open a host's breaker."""
+JUST_USED_S = 30.0
 QUOTING = frozenset({"research", "section", "summary", "repair"})
 
 
@@ -66,6 +68,8 @@ class Engines:
     rates: Rates = field(default_factory=Rates)
     _hosts: tuple[Host, ...] = ()
     _seen_at: float = float("-inf")
+    _used: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Host and model: when a call there last began or ended."""
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -138,10 +142,30 @@ class Engines:
         shunned = {than.url, *self.breakers.shunned(busy=self.busy)}
         return found.provider == than.provider and found.url not in shunned
 
+    def options(self, choice: Choice, *, avoid: str | None, sensitivity: Sensitivity) -> list[Option]:
+        """The hosts where a call of this engine may be made now; that of `choice` if all others are to be avoided."""
+        shunned = self.breakers.shunned(busy=self.busy) | ({avoid} if avoid else set())
+        hosts = [host for host in open_to(sensitivity, self._hosts) if host.provider == choice.provider]
+        has = [host.url for host in hosts if any(model.name == choice.model for model in host.models)]
+        places = [url for url in has if url not in shunned] or [choice.url]
+        speeds = {url: self.rates.typical(url, choice.model) for url in places}
+        return [Option(url, speeds[url], self._is_cold(replace(choice, url=url))) for url in places]
+
+    def evicts(self, option: Option, model: str, wanted: Collection[str]) -> bool:
+        """Would a call there have a model unloaded that has just been used, and for which calls wait? This process
+        knows of its own calls only."""
+        since = time.monotonic() - JUST_USED_S
+        loaded = {m.name for host in self._hosts if host.url == option.url for m in host.models if m.loaded}
+        others = (loaded & set(wanted)) - {model}
+        return option.cold and any(self._used.get((option.url, other), since) > since for other in others)
+
+    def at_once(self) -> dict[str, int]:
+        """Calls that a host may have at once: one while it is tried again."""
+        return {host.url: 1 if self.breakers.tries(host.url) else self.slots for host in self.servers}
+
     def free(self) -> dict[str, int]:
         """Free slots by lane. What cannot be had at all fails at once, in a lane of its own."""
-        hosts = {host.url: 1 if self.breakers.tries(host.url) else self.slots for host in self.servers}
-        lanes = {**BUILT_IN_SLOTS, "none": 16, **hosts}
+        lanes = {**BUILT_IN_SLOTS, "none": 16, **self.at_once()}
         return {lane: slots - self.busy[lane] for lane, slots in lanes.items()}
 
     def slots_of(self, choice: Choice) -> int:
@@ -153,6 +177,7 @@ class Engines:
         """Raises EngineFailed."""
         if choice.provider in SERVERS:
             cold = self._is_cold(choice)
+            self._used[(choice.url, choice.model)] = time.monotonic()
             try:
                 answer = await self._host(choice.url).chat(choice.model, request, on_token)
             except EngineFailed as error:
@@ -164,6 +189,7 @@ class Engines:
             self.breakers.good(choice.url)
             took = Took(answer.tokens_out, request.max_tokens, answer.first_token_s, answer.total_s)
             self.rates.note(choice.url, choice.model, took, cold=cold)
+            self._used[(choice.url, choice.model)] = time.monotonic()
             self._loaded(choice)
             if self.recorder:
                 await self.recorder.note(request, choice.engine, answer)

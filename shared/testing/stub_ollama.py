@@ -72,6 +72,12 @@ class StubOllama:
     """What it has been asked for, chats or not."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     """What chats asked for, the last 256."""
+    load_s: float = 0.0
+    """How long a chat with an unloaded model takes to load it."""
+    room: int | None = None
+    """Models that fit into its memory: loading another unloads the one that was loaded first. None: all."""
+    loads: list[str] = field(default_factory=list)
+    """Models that chats had loaded, in their order."""
     refusing: tuple[int, str] | None = None
     """A status and an error with which chats and loads are answered: `(503, "server busy, ...")`."""
 
@@ -231,7 +237,7 @@ class StubOllama:
         try:
             words = self.words if self.words is not None else words_of(answer_to(prompt, body.get("format")))
             limit = (body.get("options") or {}).get("num_predict") or len(words)
-            await asyncio.wait([gone], timeout=self.latency_s)
+            await asyncio.wait([gone], timeout=self.latency_s + self._load(str(body.get("model"))))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n")
             for word in words[:limit]:
                 if gone.done():
@@ -253,6 +259,18 @@ class StubOllama:
             call.ended = time.time()
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
+
+    def _load(self, model: str) -> float:
+        """Seconds that it takes."""
+        name = self._here().get(_tagged(model), model)
+        if name not in self.unloaded:
+            return 0.0
+        self.unloaded.discard(name)
+        loaded = [each for each in self.loads if each not in self.unloaded and each != name]
+        if self.room is not None:
+            self.unloaded |= set(loaded[: max(0, len(set(loaded)) + 1 - self.room)])
+        self.loads.append(name)
+        return self.load_s
 
     def _line(self, *, content: str, done: bool = False, calls: Any = None, **more: Any) -> bytes:
         message = {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
