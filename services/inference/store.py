@@ -49,6 +49,7 @@ _PLACED = Prepared(
         generations.c.state == "running", generations.c.lane.is_not(None)
     )
 )
+_COUNTS = Prepared(select(generations.c.state, func.count()).group_by(generations.c.state))
 _TAKEN = Prepared(select(func.count()).where(generations.c.state == "running", generations.c.lane == bindparam("at")))
 _FIND = Prepared(  # locks the row: a waiter added now is not missed by whoever finishes the call at this moment
     select(*(generations.c[name] for name in ("id", "hash", "state", "failed", "sensitivity")))
@@ -283,8 +284,7 @@ class Ledger:
 
     async def counts(self, connection: AsyncConnection) -> dict[str, int]:
         """How many calls there are by state."""
-        query = select(generations.c.state, func.count()).group_by(generations.c.state)
-        return {row[0]: row[1] for row in await connection.execute(query)}
+        return {row[0]: row[1] for row in (await _COUNTS.run(connection)).rows}
 
 
 def _adding(connection: AsyncConnection) -> Prepared:

@@ -27,9 +27,7 @@ class Planning:
         if not message.usable:
             await progress.end(goal, "failed", reason=message.reason or f"engine {message.engine} cannot be used")
             return
-        goal = replace(goal, engine=message.engine, engine_reason=message.reason)
-        goal = await progress.event(goal, "engine_chosen", engine=message.engine, reason=message.reason)
-        await progress.make_plan(goal)
+        await progress.engine_chosen(goal, message.engine, reason=message.reason)
 
     async def on_corpora_opened(self, message: CorporaOpened, unit: Unit) -> None:
         progress = self.handlers.progress(unit)

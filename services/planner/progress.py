@@ -89,14 +89,23 @@ class Progress:
                 await self.plan(goal)
 
     async def plan(self, goal: Goal) -> None:
-        """Asks which engine there is and whether the corpora exist; the plan follows from the answers."""
+        """Asks which engine there is and whether the corpora exist; the plan follows from the answers. What is built in
+        is always there: a goal that names it is not kept waiting for an answer."""
         goal = await self.event(replace(goal, status="planning"), "planning_started")
-        self.ask(DescribeEngine(engine=goal.submitted.engine, sensitivity=goal.submitted.sensitivity), goal)
-        corpora = goal.submitted.corpora
-        if corpora:
-            self.ask(OpenCorpora(goal_id=goal.goal_id, corpora=corpora), goal)
+        submitted = goal.submitted
+        if submitted.corpora:
+            self.ask(OpenCorpora(goal_id=goal.goal_id, corpora=submitted.corpora), goal)
+        goal = replace(goal, corpora_open=not submitted.corpora)
+        self.goals.save(goal)
+        if submitted.engine == budget.FREE:
+            await self.engine_chosen(goal, budget.FREE)
         else:
-            self.goals.save(replace(goal, corpora_open=True))
+            self.ask(DescribeEngine(engine=submitted.engine, sensitivity=submitted.sensitivity), goal)
+
+    async def engine_chosen(self, goal: Goal, engine: str, *, reason: str | None = None) -> None:
+        goal = replace(goal, engine=engine, engine_reason=reason)
+        goal = await self.event(goal, "engine_chosen", engine=engine, reason=reason)
+        await self.make_plan(goal)
 
     async def make_plan(self, goal: Goal) -> None:
         """The goal's own steps, or a model's, or the deterministic ones; a goal that runs again has its plan."""
@@ -105,7 +114,7 @@ class Progress:
             return
         if goal.submitted.steps:
             await self.planned(goal, goal.submitted.steps, by="goal")
-        elif goal.engine and goal.engine != "extractive":
+        elif goal.engine and goal.engine != budget.FREE:
             await self.ask_for_plan(goal)
         else:
             await self.planned_deterministically(goal)
@@ -126,7 +135,7 @@ class Progress:
     async def planned(self, goal: Goal, plan: Sequence[StepSpec], *, by: str) -> None:
         """`by`: goal, model or rules."""
         steps = steps_of(goal, plan)
-        await self.goals.add_steps(goal, steps)
+        self.goals.add_steps(goal, steps)
         told: list[JsonValue] = [
             {"id": s.id, "question": s.spec.question, "agent": s.spec.agent, "depends_on": list(s.spec.depends_on)}
             for s in steps
@@ -174,12 +183,14 @@ class Progress:
     async def dispatch(self) -> None:
         """Ready steps of all goals onto the wire, a window per agent."""
         by_agent: dict[str, list[Ready]] = {}
-        for row in await self.goals.ready():
-            key = (row.goal_id, str(row.run), row.step)
-            by_agent.setdefault(row.agent, []).append(Ready(key, row.namespace, row.priority, row.since or self.now))
-        running = await self.goals.running() if by_agent else []
+        there = await self.goals.open_steps()
+        for row in there:
+            if row.state == "ready":
+                key = (row.goal_id, str(row.run), row.step)
+                found = Ready(key, row.namespace, row.priority, row.since or self.now)
+                by_agent.setdefault(row.agent, []).append(found)
         for agent, ready in by_agent.items():
-            shares = [row.namespace for row in running if row.agent == agent]
+            shares = [row.namespace for row in there if row.agent == agent and row.state == "running"]
             free = self.settings.window - len(shares)
             for chosen in choose(ready, running=shares, free=free, now=self.now):
                 await self.send(chosen.key[0], int(chosen.key[1]), chosen.key[2])

@@ -41,7 +41,7 @@ class Redrive:
         ids = again(steps, message.from_step)
         goal = self._begun(goal, message, progress)
         if steps:
-            await progress.goals.add_steps(goal, next_run(steps, message.from_step, run=goal.run))
+            progress.goals.add_steps(goal, next_run(steps, message.from_step, run=goal.run))
         await self._told(progress, goal, steps, ids, message)
         await progress.admit()
         return Done(count=len(ids))

@@ -17,6 +17,7 @@ from shared.messaging.prepared import Prepared
 
 _GOAL, _STEP = TypeAdapter(Goal), TypeAdapter(Step)
 _ACTIVE_STATES = ("planning", "researching", "writing")
+_OPEN_STATES = ("ready", "running")
 _GET = Prepared(select(goals.c.body).where(goals.c.goal_id == bindparam("key")).with_for_update())
 _ADD = Prepared(insert(goals))
 _SAVE = Prepared(update(goals).where(goals.c.goal_id == bindparam("key")))
@@ -31,12 +32,10 @@ _SAVE_STEP = Prepared(
         steps.c.goal_id == bindparam("key"), steps.c.run == bindparam("key_run"), steps.c.step == bindparam("key_step")
     )
 )
-_READY = Prepared(
-    select(*(steps.c[n] for n in ("goal_id", "run", "step", "agent", "namespace", "priority", "since"))).where(
-        steps.c.state == "ready"
-    )
+_OPEN_COLUMNS = ("goal_id", "run", "step", "agent", "namespace", "priority", "since", "state")
+_OPEN = Prepared(
+    select(*(steps.c[n] for n in _OPEN_COLUMNS)).where(or_(steps.c.state == "ready", steps.c.state == "running"))
 )
-_RUNNING = Prepared(select(steps.c.agent, steps.c.namespace).where(steps.c.state == "running"))
 _ADD_EVENT = Prepared(insert(events))
 _ACTIVE = Prepared(
     select(func.count()).select_from(goals).where(or_(*(goals.c.status == state for state in _ACTIVE_STATES)))
@@ -51,6 +50,20 @@ _CANCELLED_EARLY = Prepared(select(cancellations.c.reason).where(cancellations.c
 
 
 @dataclass(frozen=True)
+class OpenStep:
+    """A step that is ready or running, of any goal."""
+
+    goal_id: str
+    run: int
+    step: str
+    agent: str
+    namespace: str
+    priority: int
+    since: datetime | None
+    state: str
+
+
+@dataclass(frozen=True)
 class Goals:
     """Goals, steps and events within one transaction. What was read or changed in it is not read again; what changes
     is saved by `flush`, once for all changes: before a question about many goals, and at the end."""
@@ -60,6 +73,7 @@ class Goals:
     _steps: dict[tuple[str, int], list[Step]] = field(default_factory=dict, init=False, compare=False)
     _new: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
     _changed: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
+    _new_steps: dict[tuple[str, int, str], Step] = field(default_factory=dict, init=False, compare=False)
     _changed_steps: dict[tuple[str, int, str], Step] = field(default_factory=dict, init=False, compare=False)
     _events: list[GoalEvent] = field(default_factory=list, init=False, compare=False)
 
@@ -70,12 +84,15 @@ class Goals:
         if self._changed:
             rows = [{"key": goal.goal_id, **_goal_row(goal)} for goal in self._changed.values()]
             await _SAVE.run(self.connection, rows)
+        if self._new_steps:
+            rows = [_step_row(self._goals[step.goal_id], step) for step in self._new_steps.values()]
+            await _ADD_STEP.run(self.connection, rows)
         if self._changed_steps:
             await _SAVE_STEP.run(self.connection, [_step_change(step) for step in self._changed_steps.values()])
         if self._events:
             rows = [{"goal_id": e.goal_id, "seq": e.seq, "body": e.model_dump_json()} for e in self._events]
             await _ADD_EVENT.run(self.connection, rows)
-        for saved in (self._new, self._changed, self._changed_steps, self._events):
+        for saved in (self._new, self._changed, self._new_steps, self._changed_steps, self._events):
             saved.clear()
 
     def add(self, goal: Goal) -> None:
@@ -101,26 +118,29 @@ class Goals:
             found = self._steps[goal_id, run] = [_STEP.validate_json(body) for body in rows.values()]
         return list(found)
 
-    async def add_steps(self, goal: Goal, plan: Sequence[Step]) -> None:
+    def add_steps(self, goal: Goal, plan: Sequence[Step]) -> None:
         """All steps of a run, in the order of their positions."""
-        await self.flush()  # the goal's own row first
-        await _ADD_STEP.run(self.connection, [_step_row(goal, step) for step in plan])
-        self._steps[plan[0].goal_id, plan[0].run] = list(plan)
+        self._goals.setdefault(goal.goal_id, goal)
+        self._new_steps.update({_key(step): step for step in plan})
+        self._steps[goal.goal_id, goal.run] = list(plan)
 
     def save_step(self, step: Step) -> None:
-        self._changed_steps[step.goal_id, step.run, step.id] = step
+        unsaved = self._new_steps if _key(step) in self._new_steps else self._changed_steps
+        unsaved[_key(step)] = step
         known = self._steps.get((step.goal_id, step.run), [])
         known[:] = [step if one.id == step.id else one for one in known]
 
-    async def ready(self) -> list[Any]:
-        """Ready steps of all goals: goal_id, run, step, agent, namespace, priority, since."""
-        await self.flush()
-        return (await _READY.run(self.connection)).rows
-
-    async def running(self) -> list[Any]:
-        """Running steps of all goals: agent, namespace."""
-        await self.flush()
-        return (await _RUNNING.run(self.connection)).rows
+    async def open_steps(self) -> list[OpenStep]:
+        """Ready and running steps of all goals, as they will be once this is saved."""
+        unsaved = {**self._new_steps, **self._changed_steps}
+        if any(step.goal_id not in self._goals for step in unsaved.values()):
+            await self.flush()
+            unsaved = {}
+        saved = [OpenStep(*row) for row in (await _OPEN.run(self.connection)).rows]
+        kept = [row for row in saved if (row.goal_id, row.run, row.step) not in unsaved]
+        return kept + [
+            _open(self._goals[step.goal_id], step) for step in unsaved.values() if step.state in _OPEN_STATES
+        ]
 
     async def held_by(self, worker: str) -> list[Step]:
         """Running steps whose lease this worker holds, or one whose name begins with `<worker>-`."""
@@ -190,6 +210,15 @@ class Goals:
         gone = parked_envelopes.c.id.not_in(select(parked.c.id))
         await self.connection.execute(delete(parked_envelopes).where(gone))
         return int(result.rowcount)
+
+
+def _key(step: Step) -> tuple[str, int, str]:
+    return step.goal_id, step.run, step.id
+
+
+def _open(goal: Goal, step: Step) -> OpenStep:
+    of, spec = goal.submitted, step.spec
+    return OpenStep(*_key(step), spec.agent, of.namespace, of.priority, step.since, step.state)
 
 
 def _goal_row(goal: Goal) -> dict[str, Any]:

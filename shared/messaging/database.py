@@ -28,7 +28,8 @@ from shared.messaging.ids import derived_id
 from shared.messaging.outbox import Relay, Stored, Tables
 from shared.messaging.publish import Stamp, reply_to_request
 from shared.messaging.schema import Schema, lock_sqlite
-from shared.messaging.sqlite import Writer, off_the_loop, open_writer, savepoint
+from shared.messaging.sqlite import off_the_loop, savepoint
+from shared.messaging.sqlite_kept import KeptConnections
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -116,8 +117,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.messaging = Tables.on(tables)
         self._schema = Schema(stamp.service, tables, migrations)
-        self._write = asyncio.Lock()
-        self._writer: Writer | None = None
+        self._kept: KeptConnections | None = None
         self._jobs: list[_Job] = []
         self._wake = asyncio.Event()
         self._lock_file: Any = None
@@ -129,6 +129,7 @@ class Database:
         if self.is_sqlite:
             self._lock_file = lock_sqlite(Path(self.url.database or ""), owner=self.stamp.service)
         self.engine = make_engine(self.url, schema=self.stamp.service)
+        self._kept = KeptConnections(self.engine) if self.is_sqlite else None
         try:
             async with self.engine.begin() as connection:
                 await self._schema.bring_up_to_date(connection)
@@ -142,7 +143,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading; sees what is committed."""
-        async with self.engine.connect() as connection:
+        async with self._kept.read() if self._kept else self.engine.connect() as connection:
             yield connection
 
     @contextlib.asynccontextmanager
@@ -245,20 +246,8 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        """SQLite has one writer: wait here, where waiting is fair, rather than in its busy loop."""
-        if not self.is_sqlite:
-            async with self.engine.begin() as connection:
-                yield connection
-            return
-        async with self._write:
-            writer, self._writer = self._writer or await open_writer(self.engine), None
-            try:
-                async with writer.transaction():
-                    yield writer.connection
-            except (Exception, asyncio.CancelledError):
-                await asyncio.shield(asyncio.ensure_future(writer.close()))
-                raise
-            self._writer = writer
+        async with self._kept.transaction() if self._kept else self.engine.begin() as connection:
+            yield connection
 
     async def _load_orphans(self, before: datetime) -> list[Stored]:
         async with self.read() as connection:
@@ -274,8 +263,8 @@ class Database:
             await outbox.purge_inbox(unit.connection, self.messaging, datetime.now(UTC))
 
     async def close(self) -> None:
-        if self._writer:
-            await self._writer.close()
+        if self._kept:
+            await self._kept.close()
         await self.engine.dispose()
         if self._lock_file:
             self._lock_file.close()

@@ -27,6 +27,10 @@ from shared.messaging.topology import COMMANDS, EVENTS
 log = structlog.get_logger()
 ORPHAN_AGE = timedelta(seconds=5)
 """Rows older than this were left behind: a live relay publishes within milliseconds of the commit."""
+TOLD_LATER_S = 0.05
+"""How long events wait at most for the commands and replies of the same transactions to be confirmed."""
+TURNS = 4
+"""Of the loop, until what a relay has been handed is on the wire; counted, and nothing is lost if it were more."""
 INBOX_KEPT = timedelta(days=7)
 """How long a message id is remembered: longer than any queue, retry or parked message keeps a copy."""
 
@@ -82,6 +86,12 @@ class Tables:
     @cached_property
     def forget(self) -> Prepared:
         return Prepared(delete(self.outbox).where(self.outbox.c.id == bindparam("sent")))
+
+
+async def written() -> None:
+    """Lets what was just handed to a relay be written to its socket."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True)
@@ -227,10 +237,17 @@ class Relay:
         for stored in batch:
             exchange, about = stored.message.exchange, stored.message.goal_id
             groups.setdefault((exchange == COMMANDS, about or ("" if exchange else str(stored.id))), []).append(stored)
-        # Work waits for commands and replies, so they leave first.
-        in_turn = sorted(groups.values(), key=lambda rows: rows[0].message.exchange == EVENTS)
-        unsent = [row for rows in await asyncio.gather(*map(self._send_group, in_turn)) for row in rows]
-        self._pending[:0] = unsent
+        told = [rows for rows in groups.values() if rows[0].message.exchange == EVENTS]
+        work = [rows for rows in groups.values() if rows[0].message.exchange != EVENTS]
+        sending = [asyncio.create_task(self._send_group(rows)) for rows in work]
+        try:
+            if work and told:  # somebody waits for the one: the broker and we are busy with nothing else meanwhile
+                await asyncio.wait(sending, timeout=TOLD_LATER_S)
+            sending += [asyncio.create_task(self._send_group(rows)) for rows in told]
+            self._pending[:0] = [row for rows in await asyncio.gather(*sending) for row in rows]
+        finally:
+            for task in sending:
+                task.cancel()
 
     async def _send_group(self, rows: list[Stored]) -> list[Stored]:
         for position, row in enumerate(rows):

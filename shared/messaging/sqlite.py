@@ -12,12 +12,11 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from shared.messaging.asyncio_engine import AsyncConnection, AsyncEngine
+from shared.messaging.asyncio_engine import AsyncConnection
 
 T = TypeVar("T")
 BUSY_S = 5.0
@@ -152,38 +151,9 @@ async def straight(
         raise DBAPIError.instance(statement, None, error, sqlite3.Error, dialect=connection.dialect) from error
 
 
-async def _say(connection: AsyncConnection, statement: str) -> None:
-    """What ends a transaction waits for the disk, so in the thread."""
+async def say(connection: AsyncConnection, statement: str) -> None:
+    """A statement of transactions. A commit waits for the disk, so in the thread."""
     await straight(connection, statement, sqlite3.Connection.execute, statement, long=statement == "COMMIT")
-
-
-@dataclass(frozen=True)
-class Writer:
-    """A connection that is kept for one transaction after the other. SQLAlchemy takes them all for one, which never
-    ends: to begin one, to commit it and to give the connection back cost it more than a small transaction's work."""
-
-    connection: AsyncConnection
-
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """Committed at its end. After an error, `close`: what was not committed goes with the connection."""
-        await _say(self.connection, "BEGIN")
-        yield
-        await _say(self.connection, "COMMIT")
-
-    async def close(self) -> None:
-        await self.connection.close()
-
-
-async def open_writer(engine: AsyncEngine) -> Writer:
-    connection = await engine.connect()
-    try:
-        await connection.begin()
-        await _say(connection, "COMMIT")  # SQLAlchemy has begun one; nobody tells it of this
-    except BaseException:
-        await connection.close()
-        raise
-    return Writer(connection)
 
 
 @contextlib.asynccontextmanager
@@ -194,14 +164,14 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
         async with connection.begin_nested():
             yield
         return
-    await _say(connection, "SAVEPOINT one_of_many")
+    await say(connection, "SAVEPOINT one_of_many")
     try:
         yield
     except (Exception, asyncio.CancelledError):
-        await _say(connection, "ROLLBACK TO one_of_many")
-        await _say(connection, "RELEASE one_of_many")
+        await say(connection, "ROLLBACK TO one_of_many")
+        await say(connection, "RELEASE one_of_many")
         raise
-    await _say(connection, "RELEASE one_of_many")
+    await say(connection, "RELEASE one_of_many")
 
 
 def _patiently(work: Callable[..., T], arguments: Sequence[Any]) -> T:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
@@ -144,11 +144,11 @@ class Agent:
                 return failed(step, "its deadline was over before the work began")
         task = asyncio.create_task(self._worked(run, envelope))
         pulse = asyncio.create_task(self._pulse(run, envelope))
-        stop = asyncio.create_task(run.stopping.wait())
+        first: set[asyncio.Future[Any]] = {task, run.stopping}
         try:
-            done, _ = await asyncio.wait({task, stop}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(first, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await let_go(task, pulse, stop)
+            await let_go(task, pulse)
         if run.stopped is not None:
             raise Cancelled(run.stopped)
         if task not in done:

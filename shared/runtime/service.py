@@ -19,6 +19,7 @@ from shared.messaging.consume import Consumer, Handler, decode
 from shared.messaging.delivery import delivery_of
 from shared.messaging.envelope import Envelope
 from shared.messaging.moves import Moves
+from shared.messaging.outbox import written
 from shared.messaging.publish import Stamp, reply_to_request
 from shared.messaging.request import Requests
 from shared.messaging.topology import HANDLER_S, WorkQueue
@@ -137,6 +138,7 @@ class Service:
 
         async def handle(message: Message, envelope: Envelope) -> Message | None:
             await self.database.apply(lambda unit: handler(message, unit), envelope, once=once)
+            await written()  # what follows leaves first: the broker would write the ack to its disk before it
             return None  # the reply is in the outbox
 
         self.subscribe(queue, message, handle)

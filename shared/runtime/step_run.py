@@ -56,7 +56,7 @@ class StepRun:
     text: str = "starting"
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: str | None = None
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def say(self, text: str) -> None:
         self.text = text[:300]
@@ -64,7 +64,8 @@ class StepRun:
 
     def stop(self, reason: str) -> None:
         self.stopped = reason
-        self.stopping.set()
+        if not self.stopping.done():
+            self.stopping.set_result(None)
 
 
 def failed(step: RunStep, reason: str) -> StepOutcome:

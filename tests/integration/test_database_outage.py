@@ -40,12 +40,15 @@ async def test_an_outage_defers_and_a_refusal_counts(tmp_path: Path) -> None:
     with pytest.raises(Retryable, match="disk is full") as counted:
         await database.apply(refused, Envelope(message_id="m1"))
     assert not isinstance(counted.value, Deferred)
-    real, database.engine = database.engine, Away()  # type: ignore[assignment]
+    kept = database._kept
+    assert kept is not None
+    real, kept.engine = kept.engine, Away()  # type: ignore[assignment]
     with pytest.raises(Deferred, match="the database is away"):
         await database.apply(work, Envelope(message_id="m2"))
-    database.engine = real
+    kept.engine = real
     await database.apply(work, Envelope(message_id="m2"))
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+    await database.close()
     await database.close()

@@ -26,10 +26,8 @@ async def scratch(amqp_url: str, wire: Wire, tmp_path: Path) -> AsyncIterator[Sc
 
 async def statements_of(scratch: Scratch, hear: Callable[[str], None]) -> None:
     """Whatever SQLite itself says that its writer runs, from now on."""
-    async with scratch.service.database.unit():
-        pass  # now there is a writer
-    writer = scratch.service.database._writer
-    driver = driver_of(writer.connection) if writer else None
+    async with scratch.service.database.unit() as unit:  # its writer is kept for all that follow
+        driver = driver_of(unit.connection)
     assert driver is not None
     driver.opened.set_trace_callback(hear)
 

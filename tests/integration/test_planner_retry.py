@@ -124,11 +124,18 @@ async def test_another_engine_is_asked_for_from_now_on(planner: Planner) -> None
     goal_id = await planner.goal(steps=PLAN, engine="ollama/none")
     await planner.engine(goal_id, "ollama/none", usable=False, reason="no such model")
     assert planner.told()[-1] == "goal_failed"
-    await retry(planner, goal_id, engine="extractive")
+    await retry(planner, goal_id, engine="ollama/some")
     asked = planner.of(CONTRACTS["describe_engine.v1"])
-    assert [question.engine for question in asked] == ["ollama/none", "extractive"]
-    await planner.engine(goal_id)
-    assert [(s.engine, s.run) for s in planner.of(RunStep)] == [("extractive", 2), ("extractive", 2)]
+    assert [question.engine for question in asked] == ["ollama/none", "ollama/some"]
+    await planner.engine(goal_id, "ollama/some")
+    assert [(s.engine, s.run) for s in planner.of(RunStep)] == [("ollama/some", 2), ("ollama/some", 2)]
+
+
+async def test_what_is_built_in_need_not_be_asked_for(planner: Planner) -> None:
+    goal_id = await planner.goal(steps=PLAN, engine="extractive")
+    assert not planner.of(CONTRACTS["describe_engine.v1"])
+    assert (await goal_of(planner, goal_id)).engine == "extractive"
+    assert {step.engine for step in planner.of(RunStep)} == {"extractive"}
 
 
 async def test_a_goal_that_failed_before_it_had_a_plan_is_planned_anew(planner: Planner) -> None:

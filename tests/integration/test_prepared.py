@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from shared.messaging.engine import make_engine
 from shared.messaging.envelope import Outgoing
 from shared.messaging.prepared import Prepared
 from shared.messaging.publish import Stamp
-from shared.messaging.sqlite import driver_of, open_writer, savepoint, straight
+from shared.messaging.sqlite import driver_of, savepoint, straight
+from shared.messaging.sqlite_kept import KeptConnections
 
 METADATA = MetaData()
 THINGS = Table(
@@ -88,29 +88,59 @@ async def test_many_rows_do_not_keep_the_loop(connection: AsyncConnection) -> No
     assert len((await ADD.run(connection, [{"name": "x", "at": NOW} for _ in range(500)])).rows) == 500
 
 
-async def test_a_writer_commits_what_it_did_and_forgets_what_failed(tmp_path: Path) -> None:
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[KeptConnections]:
     engine = make_engine(make_url(f"sqlite+aiosqlite:///{tmp_path}/t.db"), schema="t")
     async with engine.begin() as connection:
         await connection.run_sync(METADATA.create_all)
-    writer = await open_writer(engine)
+    kept = KeptConnections(engine)
+    yield kept
+    await kept.close()
+    await engine.dispose()
 
-    async def fails_within(block: AbstractAsyncContextManager[None]) -> None:
-        async with block:
-            await ADD.run(writer.connection, {"name": "undone", "at": None})
-            raise ZeroDivisionError
+
+async def _names(kept: KeptConnections) -> list[str]:
+    async with kept.read() as connection:
+        found = await connection.execute(select(THINGS.c.name).order_by(THINGS.c.id))
+        return list(found.scalars())
+
+
+async def test_a_kept_writer_commits_what_it_did_and_forgets_what_failed(kept: KeptConnections) -> None:
+    async def fails(connection: AsyncConnection) -> None:
+        await ADD.run(connection, {"name": "undone", "at": None})
+        raise ZeroDivisionError
 
     for name in "ab":
-        async with writer.transaction():
-            await ADD.run(writer.connection, {"name": name, "at": None})
+        async with kept.transaction() as connection:
+            await ADD.run(connection, {"name": name, "at": None})
             with pytest.raises(ZeroDivisionError):
-                await fails_within(savepoint(writer.connection))
+                async with savepoint(connection):
+                    await fails(connection)
     with pytest.raises(ZeroDivisionError):
-        await fails_within(writer.transaction())
-    await writer.close()
-    async with engine.connect() as connection:
-        names = (await connection.execute(select(THINGS.c.name).order_by(THINGS.c.id))).scalars().all()
-    assert names == ["a", "b"]
-    await engine.dispose()
+        async with kept.transaction() as connection:
+            await fails(connection)
+    assert await _names(kept) == ["a", "b"]
+
+
+async def test_kept_readers_see_what_is_committed_each_time_and_survive_an_error(kept: KeptConnections) -> None:
+    for many in range(1, 3):
+        async with kept.transaction() as connection:
+            await ADD.run(connection, {"name": "new", "at": None})
+        async with kept.read() as one, kept.read() as other:  # at once
+            for reader in (one, other):
+                assert len((await reader.execute(select(THINGS.c.name))).all()) == many
+    with pytest.raises(ZeroDivisionError):
+        async with kept.read():
+            raise ZeroDivisionError
+    assert await _names(kept) == ["new", "new"]
+
+
+async def test_what_a_reader_writes_is_undone(kept: KeptConnections) -> None:
+    async with kept.read() as connection:
+        await ADD.run(connection, {"name": "stray", "at": None})
+    async with kept.transaction() as connection:  # it holds no lock either
+        await ADD.run(connection, {"name": "kept", "at": None})
+    assert await _names(kept) == ["kept"]
 
 
 async def test_what_fails_at_the_commit_is_an_error_of_sqlalchemy_and_leaves_nothing(tmp_path: Path) -> None:
@@ -134,25 +164,14 @@ async def test_what_fails_at_the_commit_is_an_error_of_sqlalchemy_and_leaves_not
     await database.close()
 
 
-async def test_a_transaction_that_sqlite_gave_up_is_not_gone_on_with(tmp_path: Path) -> None:
-    engine = make_engine(make_url(f"sqlite+aiosqlite:///{tmp_path}/t.db"), schema="t")
-    writer = await open_writer(engine)
-
+async def test_a_transaction_that_sqlite_gave_up_is_not_gone_on_with(kept: KeptConnections) -> None:
     async def given_up() -> None:
-        async with writer.transaction(), savepoint(writer.connection):
-            await straight(writer.connection, "", sqlite3.Connection.rollback)  # as SQLite does when the disk is full
+        async with kept.transaction() as connection, savepoint(connection):
+            await straight(connection, "", sqlite3.Connection.rollback)  # as SQLite does when the disk is full
             raise ZeroDivisionError
 
     with pytest.raises(DBAPIError, match="savepoint"):
         await given_up()
-    await writer.close()
-    await engine.dispose()
-
-
-async def test_rows_that_differ_are_refused_as_by_sqlalchemy_and_none_are_none(connection: AsyncConnection) -> None:
-    with pytest.raises(StatementError):
-        await ADD.run(connection, [{"name": "a", "at": NOW}, {"at": NOW}])
-    assert (await ADD.run(connection, [])).rows == []
 
 
 async def _nowhere(out: Outgoing) -> None:

@@ -8,8 +8,7 @@ import asyncio
 import functools
 import sqlite3
 from collections import deque, namedtuple
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, cast
 
 from sqlalchemy import MetaData, create_engine
@@ -170,22 +169,11 @@ class Transaction(Reading):
             await point("after_commit")
 
 
-class SimWriter:
-    """What the product takes for a Writer: here each transaction has a connection of its own."""
-
-    connection: "SimConnection"
+class SimKept:
+    """What the product takes for KeptConnections: here each transaction has a connection of its own."""
 
     def __init__(self, engine: SimEngine) -> None:
-        self._engine = engine
-
-    @classmethod
-    async def on(cls, engine: SimEngine) -> "SimWriter":
-        return cls(engine)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        async with self._engine.begin() as self.connection:
-            yield
+        self.transaction, self.read = engine.begin, engine.connect
 
     async def close(self) -> None:
         pass

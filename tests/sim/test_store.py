@@ -18,7 +18,7 @@ from tests.contract_suite.replica import Owner, Replica
 from tests.sim.clock import SimDatetime, log_to, virtual
 from tests.sim.loop import SimLoop
 from tests.sim.mesh import MANY
-from tests.sim.store import SimEngine, SimWriter, Store
+from tests.sim.store import SimEngine, SimKept, Store
 
 Contract = Callable[..., Awaitable[None]]
 CONTRACTS = [value for name, value in vars(unit_of_work).items() if name.startswith("test_")]
@@ -48,7 +48,7 @@ def run_once(contract: Contract, seed: int) -> None:
     replaced = [
         (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(store)),
         (shared.messaging.database, "lock_sqlite", lambda path, owner: None),
-        (shared.messaging.database, "open_writer", SimWriter.on),
+        (shared.messaging.database, "KeptConnections", SimKept),
         (Schema, "bring_up_to_date", _create),
         (tests.contract_suite.replica, "datetime", SimDatetime),
     ]

@@ -29,7 +29,7 @@ from tests.sim.mesh import build, index
 from tests.sim.model import Model
 from tests.sim.owners import memory_tables, paid_calls, stores
 from tests.sim.schedule import Crash, Schedule, Trouble
-from tests.sim.store import SimEngine, SimWriter
+from tests.sim.store import SimEngine, SimKept
 
 LIMIT_S, CALM_S = 1000.0, 300.0
 """Virtual seconds until goals that have not ended are stuck, and until all must be quiet after the last has ended."""
@@ -81,7 +81,7 @@ class World:
         replaced = [
             (shared.messaging.database, "make_engine", lambda url, schema: SimEngine(stores()[schema])),
             (shared.messaging.database, "lock_sqlite", lambda path, owner: None),
-            (shared.messaging.database, "open_writer", SimWriter.on),
+            (shared.messaging.database, "KeptConnections", SimKept),
             (Schema, "bring_up_to_date", _no_migration),
             (shared.runtime.service, "Link", self._link),
             (Consumer, "_handle", self._may_kill(Consumer._handle)),
