@@ -23,17 +23,35 @@ class Chance:
     cold: bool = False
 
 
-def least_s(chances: Sequence[Chance], most: int, *, ahead: Sequence[int] = ()) -> float:
-    """Seconds that a call of at most so many tokens takes at the very least. `ahead`: how many tokens each call may
-    have that runs before it at the same hosts. 0 where anything is unknown."""
-    known = [chance.best for chance in chances if chance.best]
+@dataclass(frozen=True)
+class Queue:
+    """Calls that run before another at the same hosts: seconds of all of them and of the longest, at their best."""
+
+    seconds: float = 0.0
+    longest: float = 0.0
+
+    def behind(self, seconds: float) -> "Queue":
+        """The same with one call more."""
+        return Queue(self.seconds + seconds, max(self.longest, seconds))
+
+    def waits_s(self, slots: int) -> float:
+        """In whatever order slots take them, the last to get free has at most the longest one more than the first."""
+        return max(0.0, self.seconds - (slots - 1) * self.longest) / slots
+
+
+def fastest_s(chances: Sequence[Chance], most: int, *, loading: bool = True) -> float:
+    """Seconds that a call of at most so many tokens takes at the very least, once it has a slot. 0 where the speed of
+    any host is unknown."""
+    known = [(at.best, at.cold and loading) for at in chances if at.best]
     if not known or len(known) < len(chances):
         return 0.0
-    slots = max(sum(chance.slots for chance in chances), 1)
-    fastest = [min(speed.seconds(tokens) for speed in known) for tokens in ahead]
-    # In whatever order slots take them, the last to get free has no more than one of these more than the first.
-    waits_s = max(0.0, sum(fastest) - (slots - 1) * max(fastest, default=0.0)) / slots
-    return waits_s + min(speed.seconds(most, cold=at.cold) for at, speed in zip(chances, known, strict=True))
+    return min(speed.seconds(most, cold=cold) for speed, cold in known)
+
+
+def least_s(chances: Sequence[Chance], most: int, *, queue: Queue = Queue()) -> float:
+    """Seconds until a call of at most so many tokens is done, at the very least. `queue`: what runs before it."""
+    alone = fastest_s(chances, most)
+    return alone + queue.waits_s(max(sum(at.slots for at in chances), 1)) if alone else 0.0
 
 
 def refusal(least: float, left_s: float, *, engine: str) -> str | None:
@@ -55,26 +73,27 @@ def too_late(
 ) -> dict[str, str]:
     """Of waiting calls of one engine those that cannot finish in time, each with the reason. `turns`: who is before
     whom."""
-    everybody = [row.max_tokens for row in rows if row.max_tokens]
+    seconds = {row.id: fastest_s(chances, row.max_tokens or 0, loading=False) for row in rows}
+    everybody = Queue()
+    for row in rows:
+        everybody = everybody.behind(seconds[row.id])
 
-    def late(row: Row, ahead: Sequence[int]) -> str | None:
+    def late(row: Row, queue: Queue) -> str | None:
         if row.deadline_at is None or row.max_tokens is None:
             return None
-        least = least_s(chances, row.max_tokens, ahead=ahead)
+        least = least_s(chances, row.max_tokens, queue=queue)
         return refusal(least, (row.deadline_at - now).total_seconds(), engine=engine)
 
     if not any(late(row, everybody) for row in rows):  # the usual case, and cheap: nobody is late even as the last
         return {}
     found: dict[str, str] = {}
-    ahead: list[int] = []
-    by_id = {row.id: row for row in rows}
+    queue, by_id = Queue(), {row.id: row for row in rows}
     waiting = [Waiting(row.id, row.goal_id, row.priority, row.since, engine) for row in rows]
     for call in turns.next(waiting, free={engine: len(rows)}, now=now):
-        row = by_id[call.id]
-        if why := late(row, ahead):
-            found[row.id] = why
-        elif row.max_tokens:
-            ahead.append(row.max_tokens)
+        if why := late(by_id[call.id], queue):
+            found[call.id] = why
+        else:
+            queue = queue.behind(seconds[call.id])
     return found
 
 

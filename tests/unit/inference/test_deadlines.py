@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inference.deadlines import Chance, least_s, refusal, too_late
+from services.inference.deadlines import Chance, Queue, fastest_s, least_s, refusal, too_late
 from services.inference.fair import Turns
 from services.inference.rates import Speed
 from services.inference.rows import Row
@@ -30,13 +30,20 @@ def row(name: str, *, most: int | None = 100, left_s: float | None = None) -> Ro
     )
 
 
+def queue_of(chances: list[Chance], jobs: list[int]) -> Queue:
+    queue = Queue()
+    for most in jobs:
+        queue = queue.behind(fastest_s(chances, most, loading=False))
+    return queue
+
+
 @given(hosts=HOSTS, jobs=JOBS, most=st.integers(1, 512))
 def test_no_order_of_slots_is_earlier_than_the_bound(
     hosts: list[tuple[int, Speed, bool]], jobs: list[int], most: int
 ) -> None:
     """Each call as fast as its host was ever, taken by whichever slot is free first; the last one where it is best."""
     chances = [Chance(slots, speed, cold) for slots, speed, cold in hosts]
-    bound = least_s(chances, most, ahead=jobs)
+    bound = least_s(chances, most, queue=queue_of(chances, jobs))
     free = [(0.0, n) for n in range(sum(slots for slots, _, _ in hosts))]
     speeds = [speed for slots, speed, _ in hosts for _ in range(slots)]
     for tokens in jobs:
@@ -51,7 +58,7 @@ def test_a_host_of_unknown_speed_refuses_nothing() -> None:
     slow = Speed(first_s=10, tokens_per_s=1, share=1)
     assert least_s([], 100) == 0
     assert least_s([Chance(1, None)], 100) == 0
-    assert least_s([Chance(1, slow), Chance(1, None)], 100, ahead=[100] * 9) == 0
+    assert least_s([Chance(1, slow), Chance(1, None)], 100, queue=Queue(900, 100)) == 0
     assert not too_late([row("a", left_s=1)], [Chance(1, None)], Turns(), engine="ollama/m", now=NOW)
 
 
