@@ -11,6 +11,7 @@ from services.researcher.research import Found
 from shared.contracts.findings import FindingsListed, Recall
 from shared.contracts.generation import Generated
 from shared.contracts.library import Passage, PassagesFound, Search
+from shared.contracts.steps import RunStep
 from shared.errors import Rejected
 from shared.runtime.agent import StepContext, StepOutcome
 from shared.runtime.spending import usage_of
@@ -59,14 +60,15 @@ class Researcher:
         first = await self._generate(context, chosen, ordinal=0, engine=step.engine)
         if first.finish == "failed" and step.engine != "auto":
             raise Rejected(first.error or f"{step.engine} failed")
-        kept = await self._found(first, chosen)
+        kept = await self._found(first, chosen, step=step)
         answers, reason = [first], None
-        if first.engine != "extractive" and len(kept.findings) < research.THIN:
-            reason = _why(first, kept)
-            context.say(reason)
+        if first.engine != "extractive":  # a model is never worse than none
+            if len(kept.findings) < research.THIN:
+                reason = _why(first, kept)
+                context.say(reason)
             second = await self._generate(context, chosen, ordinal=1, engine="extractive")
             answers.append(second)
-            kept = kept.joined(await self._found(second, chosen)).bounded()
+            kept = (await self._found(second, chosen, step=step)).joined(kept).bounded()
         said = research.nothing_said(step, documents=read.documents, absent=read.absent) if read.absent else ()
         if not kept.findings and not said:
             said = research.nothing_said(step, documents=read.documents, read=len(chosen))
@@ -75,11 +77,12 @@ class Researcher:
             research.result(step, kept, not_found=said, reason=reason), usage=usage_of(answers), engine=first.engine
         )
 
-    async def _found(self, answer: Generated, passages: Sequence[Passage]) -> Found:
+    async def _found(self, answer: Generated, passages: Sequence[Passage], *, step: RunStep) -> Found:
         """Off the loop: the checks of a long answer take longer than a heartbeat should wait."""
         if answer.finish != "stop":
             return Found()
-        return await asyncio.to_thread(research.found, answer.text, passages)
+        question = step.question if answer.engine != "extractive" else None  # which has looked to that itself
+        return await asyncio.to_thread(research.found, answer.text, passages, question=question)
 
     async def _generate(
         self, context: StepContext, passages: Sequence[Passage], *, ordinal: int, engine: str

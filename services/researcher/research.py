@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from services.researcher.question import names
 from shared.contracts.citing import cited_sentences
-from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, supports
+from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, meant, supports
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs
 from shared.contracts.labels import counted, labels_for
 from shared.contracts.library import Passage
+from shared.contracts.reading import same_word
 from shared.contracts.rows import row_spans
-from shared.contracts.sentences import sentences
 from shared.contracts.steps import RunStep, StepResult
 from shared.contracts.support import best_units
 from shared.contracts.words import content_words
@@ -28,7 +29,7 @@ RESULT_BYTES = 64 * 1024
 TEXT_CHARACTERS = 20_000
 """What is read of an answer; a model that loops writes no more of use after this."""
 THIN = 3
-"""With fewer findings than this from a model the extractive engine is asked too: a model is never worse than none."""
+"""Fewer findings than this from a model are worth a word of explanation."""
 _RANK = 60
 """The usual constant of reciprocal rank fusion."""
 
@@ -49,12 +50,12 @@ class Found:
     dropped: int = 0
 
     def joined(self, other: "Found") -> "Found":
-        """Both, the first of each text and each evidence id kept."""
-        findings = {finding.text: finding for finding in (*other.findings, *self.findings)}
+        """Both in turn, so that whoever reads on to some place has the best of each; the first of each text and each
+        evidence id kept."""
+        in_turn = [f for pair in zip_longest(self.findings, other.findings) for f in pair if f is not None]
         evidence = {item.evidence_id: item for item in (*other.evidence, *self.evidence)}
-        order = dict.fromkeys(finding.text for finding in (*self.findings, *other.findings))
-        ids = dict.fromkeys(item.evidence_id for item in (*self.evidence, *other.evidence))
-        return Found(tuple(findings[t] for t in order), tuple(evidence[i] for i in ids), self.dropped + other.dropped)
+        findings = {finding.text: finding for finding in reversed(in_turn)}
+        return Found(tuple(reversed(findings.values())), tuple(evidence.values()), self.dropped + other.dropped)
 
     def bounded(self) -> "Found":
         """The first findings that fit one result."""
@@ -176,15 +177,17 @@ def prompt(inputs: Inputs) -> tuple[ChatMessage, ...]:
     return ChatMessage(role="system", content=SYSTEM), ChatMessage(role="user", content=asked)
 
 
-def found(text: str, passages: Sequence[Passage]) -> Found:
-    """The sentences of an answer that stand: each cites a passage in which a quote supports it."""
+def found(text: str, passages: Sequence[Passage], *, question: str | None = None) -> Found:
+    """The sentences of an answer that stand: each cites a passage in which a quote supports it, and has to do with the
+    question, if one is given: it, or the title or heading of where it was found, has a name of that (any word of it,
+    where it has no name)."""
     known = {f"p{n}": passage for n, passage in enumerate(passages, start=1)}
     findings: dict[str, Finding] = {}
     evidence: dict[str, Evidence] = {}
     dropped = 0
     for sentence in cited_sentences(text[:TEXT_CHARACTERS], known)[: 4 * FINDINGS]:
         items = _supporting(sentence.text, [known[i] for i in sentence.ids])
-        if not items:
+        if not items or (question and not _is_about(question, sentence.text, items)):
             dropped += 1
             continue
         ids = tuple(dict.fromkeys(item.evidence_id for item in items))
@@ -231,10 +234,14 @@ def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
         if table := row_spans(claim, passage.text):
             return [_evidence(passage, span) for span in table]
     words = set(content_words(claim))
-    spans = {n: span for n, passage in enumerate(passages) if (span := best_quote(claim, passage.text))}
+    spans = {
+        n: span
+        for n, passage in enumerate(passages)
+        if (span := best_quote(claim, passage.text, heading=passage.heading))
+    }
     covered = {w for n, (start, end) in spans.items() for w in content_words(passages[n].text[start:end])}
     for n, passage in enumerate(passages):
-        span = None if n in spans else _nearest(claim, passage.text)
+        span = None if n in spans else _nearest(claim, passage)
         if span and len(new := words & set(content_words(passage.text[slice(*span)])) - covered) > 1:
             spans[n] = span
             covered |= new
@@ -243,8 +250,15 @@ def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
     return items if items and supports(claim, quotes).holds else []
 
 
-def _nearest(claim: str, text: str) -> tuple[int, int] | None:
-    units = [unit for unit in sentences(text) if unit.kind != "heading" and unit.end - unit.start <= MAX_QUOTE]
+def _is_about(question: str, claim: str, items: Sequence[Evidence]) -> bool:
+    asked = content_words(" ".join(names(question))) or content_words(question)
+    places = " ".join(f"{item.title} {item.heading or ''}" for item in items)
+    told = set(content_words(f"{claim} {places}"))
+    return not asked or any(same_word(one, other) for one in asked for other in told)
+
+
+def _nearest(claim: str, passage: Passage) -> tuple[int, int] | None:
+    units = [unit for unit in meant(passage.text, passage.heading) if unit.end - unit.start <= MAX_QUOTE]
     shares = best_units(claim, [unit.text for unit in units])
     _, best = max(zip(shares, units, strict=True), key=lambda each: each[0], default=(0.0, None))
     return (best.start, best.end) if best else None

@@ -15,6 +15,8 @@ from shared.contracts.words import content_words
 SECTION_QUOTES = 8
 SECTION_SENTENCES = 8
 SUMMARY_SENTENCES = 4
+TOLD_ANYWAY = 6
+"""Of what the sources answer, best first: said in a model's section, too, in their words where not in its own."""
 SUMMARY_QUOTES = 6
 """Without a model the summary is the first quote of each section, at most so many."""
 SUMMARY_PASSAGES = 16

@@ -176,6 +176,22 @@ def same(one: str, other: str) -> bool:
     return not numbers and len(a & b) / len(a | b) > SAME
 
 
+def completed(said: Sequence[Claim], wanted: Sequence[Claim]) -> tuple[Claim, ...]:
+    """What was said, and what it leaves out of what is wanted (best first). Where it leaves out the best, it has missed
+    the point, and stands behind."""
+    left_out = tuple(claim for claim in wanted if not _is_told(claim, said))
+    missed = bool(left_out) and left_out[0] is wanted[0]
+    return (*left_out, *said) if missed else (*said, *left_out)
+
+
+def _is_told(claim: Claim, said: Sequence[Claim]) -> bool:
+    words = set(content_words(claim.text))
+    near = [other for other in said if set(other.ids) & set(claim.ids) or same(other.text, claim.text)]
+    told = words & {word for other in near for word in content_words(other.text)}
+    numbers = {word for word in words if any(c.isdigit() for c in word)}
+    return bool(words) and numbers <= told and len(told) / len(words) > SAME
+
+
 def one_line(text: str) -> str:
     return " ".join(text.split())
 

@@ -92,7 +92,11 @@ class Writing:
         self.removed += gate.removed(part.question, judged.failed)
         lost = by_model and _most(len(judged.failed), sentences)
         if not lost and (judged.passed or judged.repeated):
-            return Section(part.question, judged.passed, note=part.note, repeats=not judged.passed)
+            claims = judged.passed
+            if by_model:
+                quoted = (await self._in_its_words(part, ordinal=of + ordinal)).passed[: draft.TOLD_ANYWAY]
+                claims = gate.completed(claims, quoted)
+            return Section(part.question, claims, note=part.note, repeats=not claims)
         note = f"{len(judged.failed)} of {sentences} sentences by {answer.engine} were not supported by the sources"
         return await self._quoted(part, ordinal=of + ordinal, note=note if lost else part.note)
 
@@ -119,14 +123,18 @@ class Writing:
 
     async def _quoted(self, part: Part, *, ordinal: int, note: str | None) -> Section:
         """The extractive version of a section; when even that fails, the quotes as they are."""
-        step = self.context.step
-        answer = await self._ask(draft.section_request(step, part, ordinal=ordinal, engine=EXTRACTIVE, said=()))
-        text = answer.text if answer.finish == "stop" else ""
-        judged = await self._judged(text, first=part.verbatim)
+        judged = await self._in_its_words(part, ordinal=ordinal)
         if not judged.passed:
             judged = gate.quotes_as_claims(part.evidence, self.archive, said=self.said)
         repeats = bool(judged.repeated) and not judged.passed
         return Section(part.question, judged.passed, quoted=True, note=note, repeats=repeats)
+
+    async def _in_its_words(self, part: Part, *, ordinal: int) -> Judged:
+        """What the sources themselves answer, best first. A model's section says the first of it, too: then no model,
+        however weak or wayward, makes a report that has less in it than one without a model."""
+        step = self.context.step
+        answer = await self._ask(draft.section_request(step, part, ordinal=ordinal, engine=EXTRACTIVE, said=()))
+        return await self._judged(answer.text if answer.finish == "stop" else "", first=part.verbatim)
 
     async def _summary(self, sections: Sequence[Section]) -> tuple[Claim, ...]:
         """From accepted sentences only; each must still be supported by the quotes behind them. Never empty when there
@@ -142,7 +150,7 @@ class Writing:
         if answer.finish == "stop":
             judged = gate.judge_sentences(_resolved(answer.text, claims), self.archive)
             self.removed += gate.removed(SUMMARY, judged.failed)
-        return (judged.passed or claims)[: draft.SUMMARY_SENTENCES]
+        return gate.completed(judged.passed, claims[:1] if judged.passed else claims)[: draft.SUMMARY_SENTENCES]
 
     async def _judged(self, text: str, *, first: Sequence[CitedSentence] = (), said: Sequence[str] = ()) -> Judged:
         """`first` and then the sentences of `text`, off the loop: checking them may take longer than a heartbeat."""

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from pydantic import Field
 
-from shared.contracts.doubt import taken_back
+from shared.contracts.doubt import is_doubted, says_so, taken_back
 from shared.contracts.message import Value
-from shared.contracts.sentences import sentences
+from shared.contracts.sentences import Sentence, sentences
 from shared.contracts.support import MIN_COVERAGE, Verdict, best_units, supports
 
 __all__ = ["MAX_QUOTE", "Evidence", "Finding", "Verdict", "best_quote", "evidence_id", "quote_holds", "supports"]
@@ -51,13 +51,24 @@ def quote_holds(text: str, start: int, end: int, quote: str) -> bool:
     return 0 <= start < end <= len(text) and text[start:end] == quote
 
 
-def best_quote(claim: str, passage: str) -> tuple[int, int] | None:
+def meant(passage: str, heading: str | None = None) -> list[Sentence]:
+    """The units of a passage but for headings, and for what these announce as untrue (unless the unit says so)."""
+    units, doubted = [], is_doubted(heading)
+    for unit in sentences(passage):
+        if unit.kind == "heading":
+            doubted = is_doubted(unit.text)
+        elif not doubted or says_so(unit.text):
+            units.append(unit)
+    return units
+
+
+def best_quote(claim: str, passage: str, *, heading: str | None = None) -> tuple[int, int] | None:
     """The span of the sentence, or of two adjacent ones, that best supports the claim; None if nothing does.
 
     The one that covers most of the claim wins, then the shorter. Never longer than `MAX_QUOTE` characters. What the
-    next sentence takes back supports nothing.
+    next sentence takes back supports nothing, nor does what stands under a heading that announces untrue things.
     """
-    units = [unit for unit in sentences(passage) if unit.kind != "heading"]
+    units = meant(passage, heading)
     gone = taken_back([unit.text for unit in units])
     spans = [(one.start, one.end) for one, wrong in zip(units, gone, strict=True) if not wrong]
     spans += [(one.start, other.end) for one, other in pairwise(units)]

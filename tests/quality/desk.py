@@ -4,7 +4,7 @@ one process. Only the messages between them are left out: what they say and deci
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from services.inference.extractive import answer as quoted
 from services.memory.extract import extract
@@ -24,15 +24,27 @@ from shared.contracts.steps import RunStep, StepResult
 from shared.runtime.agent import StepContext, Work
 from tests.quality.vectors import Vectors
 
+
+class Author(Protocol):
+    """A model: whoever answers what is asked of one. `engine`: by this name."""
+
+    @property
+    def engine(self) -> str: ...
+
+    async def __call__(self, request: Generate) -> Generated: ...
+
+
 KINDS = {".md": "md", ".txt": "txt", ".rst": "rst", ".html": "html", ".pdf": "pdf"}
 
 
 @dataclass
 class Desk:
-    """`library`: a file for the search index. One corpus, `texts` by sha256. Without `vectors` words decide alone."""
+    """`library`: a file for the search index. One corpus, `texts` by sha256. Without `vectors` words decide alone;
+    without an `author` the built-in engine quotes."""
 
     library: Path
     vectors: Vectors | None = None
+    author: Author | None = None
     texts: dict[str, str] = field(default_factory=dict)
 
     def add(self, files: Mapping[str, bytes]) -> None:
@@ -55,17 +67,17 @@ class Desk:
                 await self.vectors.add(text)
 
     async def report(self, goal: str) -> WrittenReport:
-        """The report on this goal, as the extractive engine gives it."""
+        """The report on this goal."""
         work = Researcher().on_run_step
         results = [
             await self._step(work, goal, step=spec.id, question=spec.question) for spec in deterministic_plan(goal)
         ]
-        written = await self._run(Writer().on_run_step, _step("write", goal, goal, inputs=tuple(results)))
+        written = await self._run(Writer().on_run_step, self._order("write", goal, goal, inputs=tuple(results)))
         assert written.report is not None
         return written.report
 
     async def _step(self, work: Work, goal: str, *, step: str, question: str) -> StepResult:
-        return (await self._run(work, _step(step, goal, question))).result
+        return (await self._run(work, self._order(step, goal, question))).result
 
     async def _run(self, work: Work, step: RunStep) -> Any:
         return await work(StepContext(step, "quality", self._ask, lambda text: None))
@@ -80,6 +92,8 @@ class Desk:
         if isinstance(command, ReadSpans):
             return SpansRead(texts=tuple(self.texts[s.sha256][s.start : s.end] for s in command.spans))
         assert isinstance(command, Generate)
+        if self.author and command.engine != "extractive":
+            return await self.author(command)
         return Generated(call=command.call, engine="extractive", text=quoted(command.inputs), finish="stop")
 
     async def _found(self, search: Search) -> list[Passage]:
@@ -87,9 +101,9 @@ class Desk:
             return hybrid(self._index, search, await self.vectors.near(search))
         return self._index.search(search.query, corpora=search.corpora, limit=search.limit)
 
-
-def _step(step: str, goal: str, question: str, *, inputs: tuple[StepResult, ...] = ()) -> RunStep:
-    return RunStep(
-        goal_id="quality", step=step, agent="researcher", goal=goal, question=question, fence=1,
-        corpora=("corpus",), engine="extractive", inputs=inputs,
-    )  # fmt: skip
+    def _order(self, step: str, goal: str, question: str, *, inputs: tuple[StepResult, ...] = ()) -> RunStep:
+        engine = self.author.engine if self.author else "extractive"
+        return RunStep(
+            goal_id="quality", step=step, agent="researcher", goal=goal, question=question, fence=1,
+            corpora=("corpus",), engine=engine, inputs=inputs,
+        )  # fmt: skip

@@ -13,6 +13,7 @@ from tests.quality.desk import KINDS, Desk
 from tests.quality.figures import figures, figures_of, said, states
 from tests.quality.gate import judged
 from tests.quality.papers import LEANS, NEVER, papers
+from tests.quality.wayward import WAYWARD, WaywardAuthor
 
 TODAY = int(datetime.now(UTC).strftime("%Y%m%d"))
 
@@ -54,6 +55,19 @@ async def test_saying_nothing_and_saying_everything_both_fail(kind: type[Desk], 
     desk = kind(tmp_path / "index.db")
     desk.add(made.files)
     assert (await figures_of(1, made, desk)).problems() != []
+
+
+@pytest.mark.parametrize("how", WAYWARD)
+async def test_no_model_however_wayward_is_worse_than_none(how: str, tmp_path: Path) -> None:
+    made = corpus(TODAY)
+    files = {name: data for name, data in made.files.items() if not name.endswith(".pdf")}
+    by = WaywardAuthor(WAYWARD[how])
+    without, with_model = Desk(tmp_path / "without.db"), Desk(tmp_path / "with.db", author=by)
+    for desk in (without, with_model):
+        desk.add(files)
+    plain, written = await figures_of(TODAY, made, without), await figures_of(TODAY, made, with_model)
+    assert (written.facts, written.contradictions) >= (plain.facts, plain.contradictions), written.missed
+    assert (written.false, written.repeats, written.unanswered) == (0, 0, plain.unanswered), written.missed
 
 
 def test_the_same_seed_gives_the_same_corpus() -> None:
