@@ -9,7 +9,7 @@ from shared.runtime.service import Service
 def build(settings: Settings) -> Service:
     """A writer that is ready to run. Connects nothing."""
     service = Service("writer", settings)
-    writer = Writer(reading=settings.reading, thinking=settings.thinking)
+    writer = Writer(reading=settings.reading, thinking=settings.thinking, second=settings.second_opinion)
     line = "writes the report of a goal from the findings of its steps; cites only what the sources say"
     Agent(service, "writer", writer.on_run_step, line=line, lease=settings.lease)
     return service

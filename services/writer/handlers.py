@@ -19,17 +19,19 @@ SPANS = 200
 
 @dataclass(frozen=True)
 class Writer:
-    """Stateless. `reading`: how long memory may take to read spans; `thinking`: how long one model call may take."""
+    """Stateless. `reading`: how long memory may take to read spans; `thinking`: how long one model call may take.
+    `second`: the engine that is asked for a second opinion, if any."""
 
     reading: timedelta = timedelta(seconds=30)
     thinking: timedelta = timedelta(minutes=30)
+    second: str = ""
 
     async def on_run_step(self, context: StepContext) -> StepOutcome:
         """May run twice: the same inputs ask the same calls of the ledger and give the same report."""
         step = context.step
         context.say("checking quotes against the stored texts")
         archive = await self._archive(context)
-        writing = Writing(context, archive, self.thinking.total_seconds())
+        writing = Writing(context, archive, self.thinking.total_seconds(), second=self.second)
         for section, failure in draft.broken_findings(step.inputs, archive):
             writing.removed += gate.removed(section, [failure])
         page = await writing.page(draft.parts(step.inputs, archive))

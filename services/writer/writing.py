@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from services.writer import draft, gate
+from services.writer import draft, gate, opinion
 from services.writer.draft import Part
 from services.writer.gate import Archive, Claim, Failure, Judged
 from services.writer.page import Page
@@ -24,12 +24,14 @@ SUMMARY = "Summary"
 class Writing:
     """The state of one report in the making. `thinking_s`: how long one model call may take, in seconds.
 
-    Model calls at most: one per section, one repair per section, one summary. Calls of the extractive engine are free.
+    Model calls at most: one per section, one repair per section, one summary; with a `second` engine one opinion for
+    each section and the summary. Calls of the extractive engine are free.
     """
 
     context: StepContext
     archive: Archive
     thinking_s: float
+    second: str = ""
     answers: list[Generated] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     removed: list[Removed] = field(default_factory=list)
@@ -59,7 +61,8 @@ class Writing:
     @property
     def engine(self) -> str:
         """The engine that wrote: a model's name if one had a part in it."""
-        return next((a.engine for a in self.answers if a.engine != EXTRACTIVE and a.finish == "stop"), EXTRACTIVE)
+        wrote = (a for a in self.answers if a.call.purpose != "opinion" and a.finish == "stop")
+        return next((a.engine for a in wrote if a.engine != EXTRACTIVE), EXTRACTIVE)
 
     @property
     def engine_reason(self) -> str | None:
@@ -82,8 +85,8 @@ class Writing:
             )
         )
         if answer.finish != "stop":
-            note = f"{answer.engine} gave no whole section ({answer.error or answer.finish}): the sources are quoted"
-            return await self._quoted(part, ordinal=of + ordinal, note=note)
+            why = f"{answer.engine} gave no whole section ({answer.error or answer.finish}): the sources are quoted"
+            return await self._quoted(part, ordinal=of + ordinal, note=why)
         by_model = answer.engine != EXTRACTIVE
         judged = await self._judged(answer.text, first=() if by_model else part.verbatim)
         sentences = len(judged.passed) + len(judged.failed)
@@ -92,13 +95,15 @@ class Writing:
         self.removed += gate.removed(part.question, judged.failed)
         lost = by_model and _most(len(judged.failed), sentences)
         if not lost and (judged.passed or judged.repeated):
-            claims = judged.passed
+            claims, note = judged.passed, part.note
             if by_model:
+                claims, doubt = await self._seconded(claims, section=part.question, ordinal=ordinal)
+                note = note or doubt
                 quoted = (await self._in_its_words(part, ordinal=of + ordinal)).passed[: draft.TOLD_ANYWAY]
                 claims = gate.completed(claims, quoted)
-            return Section(part.question, claims, note=part.note, repeats=not claims)
-        note = f"{len(judged.failed)} of {sentences} sentences by {answer.engine} were not supported by the sources"
-        return await self._quoted(part, ordinal=of + ordinal, note=note if lost else part.note)
+            return Section(part.question, claims, note=note, repeats=not claims)
+        why = f"{len(judged.failed)} of {sentences} sentences by {answer.engine} were not supported by the sources"
+        return await self._quoted(part, ordinal=of + ordinal, note=why if lost else part.note)
 
     async def _repair(self, part: Part, judged: Judged, *, ordinal: int, by_model: bool) -> Judged:
         """Once: by the model for all that failed in the section, else by the nearest sentence of what each cites."""
@@ -150,7 +155,23 @@ class Writing:
         if answer.finish == "stop":
             judged = gate.judge_sentences(_resolved(answer.text, claims), self.archive)
             self.removed += gate.removed(SUMMARY, judged.failed)
-        return gate.completed(judged.passed, claims[:1] if judged.passed else claims)[: draft.SUMMARY_SENTENCES]
+        passed, _ = await self._seconded(judged.passed, section=SUMMARY, ordinal=len(sections))
+        return gate.completed(passed, claims[:1] if passed else claims)[: draft.SUMMARY_SENTENCES]
+
+    async def _seconded(
+        self, claims: tuple[Claim, ...], *, section: str, ordinal: int
+    ) -> tuple[tuple[Claim, ...], str | None]:
+        """What a second engine leaves of them, and why there is no such opinion where there is none."""
+        shown = opinion.to_judge(claims, self.archive) if self.second else ()
+        if not shown:
+            return claims, None
+        self.context.say(f"second opinion of {self.second}: {section}")
+        request = opinion.request(self.context.step, shown, self.archive, ordinal=ordinal, engine=self.second)
+        answer = await self.context.ask(request, Generated, deadline_s=self.thinking_s)
+        self.answers.append(answer)
+        found = opinion.read(answer, claims, shown)
+        self.removed += gate.removed(section, found.removed)
+        return found.kept, f"no second opinion ({found.failed})" if found.failed else None
 
     async def _judged(self, text: str, *, first: Sequence[CitedSentence] = (), said: Sequence[str] = ()) -> Judged:
         """`first` and then the sentences of `text`, off the loop: checking them may take longer than a heartbeat."""

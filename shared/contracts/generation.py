@@ -10,7 +10,7 @@ from shared.contracts.chat import Tool, ToolCall, check_conversation
 from shared.contracts.message import Command, Reply, Value
 from shared.contracts.sensitivity import Sensitivity, sensitivity_field
 
-Purpose = Literal["plan", "research", "section", "summary", "repair", "chat"]
+Purpose = Literal["plan", "research", "section", "summary", "repair", "chat", "opinion"]
 
 
 class CallKey(Value):
