@@ -1,6 +1,6 @@
 """Three model hosts of different speed (1, 2, 4) and a list of jobs from a seed: when is the last one done?
 
-    benchmarks/scheduling [--runs 1] [--jobs 48] [--seed 1] [--quick] [--json FILE]
+    benchmarks/scheduling [--runs 1] [--jobs 48] [--seed 1] [--ollama URL --model NAME] [--quick] [--json FILE]
 
 One slot each; a job is a number of tokens, known by its `max_tokens`. The same jobs in the same order, all there from
 the start: by Warren (`Generate` over a private broker to the real inference service, which has measured the hosts with
@@ -9,7 +9,8 @@ oracle is a bound from below that no order can beat: the tokens of the k longest
 hosts, of all at that of all hosts together. Speeds are those that the stubs had in the same run, by their own clocks.
 Goal: Warren takes at most 1.10 of the oracle's time. Then four agents share one slot: one has asked for 24 calls before
 the three others ask for 6 each; who was served, counted at the stub, while all had calls waiting, and at what place
-the others' last call came. Exit 1 when the goal is missed.
+the others' last call came. With `--ollama` that slot is one of a real server, and answers are counted. Exit 1 when the
+goal is missed.
 """
 
 import argparse
@@ -61,6 +62,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1, help="with the seeds that follow")
     parser.add_argument("--jobs", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ollama", default="", help="a real server, whose slot the agents share")
+    parser.add_argument("--model", default="gemma3:270m", help="of that server")
     parser.add_argument("--quick", action="store_true", help="that it works, not how fast: no figure is to be quoted")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     given = parser.parse_args()
@@ -76,7 +79,7 @@ async def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
             chance = random.Random(options.seed + run)  # the same jobs each time
             jobs = [chance.randint(*TOKENS) for _ in range(options.jobs)]
             took = await _makespans(home, spec.amqp_url, jobs)
-            took |= await _fairness(home, spec.amqp_url, quick=options.quick)
+            took |= await _fairness(home, spec.amqp_url, options)
             for name, value in took.items():
                 found.setdefault(name, []).append(value)
     return found
@@ -86,7 +89,7 @@ async def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _makespans(home: Path, amqp_url: str, jobs: Sequence[int]) -> dict[str, Any]:
-    async with _hosts(PACES_S) as stubs, _inference(home, amqp_url, stubs) as client:
+    async with _hosts(PACES_S) as stubs, _inference(home, amqp_url, [stub.url for stub in stubs]) as client:
         await asyncio.gather(*(_ask(client, TOKENS[0]) for _ in range(2 * len(stubs))))
         learnt = [len(stub.calls) for stub in stubs]
         warren_s = await _timed(*(_ask(client, tokens) for tokens in jobs))
@@ -145,20 +148,25 @@ async def _in_turn(stub: StubOllama, jobs: Sequence[int]) -> None:
 # ---- agents that share a slot
 
 
-async def _fairness(home: Path, amqp_url: str, *, quick: bool) -> dict[str, Any]:
+async def _fairness(home: Path, amqp_url: str, options: argparse.Namespace) -> dict[str, Any]:
     """`served`: calls of each of four agents among the first ones, while all had some waiting. `fairness`: Jain's index
-    of that, 1.0 for equal shares. `last`: at what place the last call of the modest ones came; the first come first
-    served would end with 42."""
-    greedy, modest = (6, 2) if quick else (GREEDY, MODEST)
+    of that, 1.0 for equal shares. `last`: at what place the last call of the modest ones came; first come, first
+    served would end with them."""
+    greedy, modest = (6, 2) if options.quick else (GREEDY, MODEST)
     agents = [str(uuid4()) for _ in range(1 + OTHERS)]
-    async with _hosts((PACES_S[-1],)) as (stub,), _inference(home, amqp_url, [stub]) as client:
-        before = len(stub.calls)
-        first = [asyncio.create_task(_ask(client, TOKENS[0], agent=agents[0])) for _ in range(greedy)]
-        while len(stub.calls) == before:  # all of its calls are there, and one is at work
+    answered: list[str] = []
+
+    async def one(agent: str) -> None:
+        await _ask(client, TOKENS[0], agent=agent, model=options.model if options.ollama else "")
+        answered.append(agent)
+
+    async with _hosts((PACES_S[-1],)) as (stub,), _inference(home, amqp_url, [options.ollama or stub.url]) as client:
+        first = [asyncio.create_task(one(agents[0])) for _ in range(greedy)]
+        while not answered:  # all of its calls are there
             await asyncio.wait(first, timeout=0.01)
-        rest = [_ask(client, TOKENS[0], agent=agent) for agent in agents[1:] for _ in range(modest)]
-        await asyncio.gather(*first, *rest)
-        order = [call.mark for call in sorted(stub.calls, key=lambda call: call.began)]
+        await asyncio.gather(*first, *(one(agent) for agent in agents[1:] for _ in range(modest)))
+        by_host = [call.mark for call in sorted(stub.calls, key=lambda call: call.began)]
+    order = answered if options.ollama else by_host
     if sorted(Counter(order).values()) != sorted([greedy, *[modest] * OTHERS]):
         raise RuntimeError(f"not all calls were made, or one twice: {order}")
     last = max(place for place, agent in enumerate(order, 1) if agent != agents[0])
@@ -183,30 +191,31 @@ async def _hosts(paces_s: Sequence[float]) -> AsyncIterator[list[StubOllama]]:
 
 
 @asynccontextmanager
-async def _inference(home: Path, amqp_url: str, stubs: Sequence[StubOllama]) -> AsyncIterator[Client]:
+async def _inference(home: Path, amqp_url: str, urls: Sequence[str]) -> AsyncIterator[Client]:
     """The service, from an empty ledger, and a client of it."""
     own = home / uuid4().hex[:8]
     own.mkdir()
-    env = stage.environment(own, amqp_url, WARREN_OLLAMA_URLS=",".join(stub.url for stub in stubs), WARREN_MODEL=MODEL)
+    env = stage.environment(own, amqp_url, WARREN_OLLAMA_URLS=",".join(urls), WARREN_MODEL=MODEL)
     command = {"inference": stage.python("-m", "services.inference")}
     with stage.processes(command, env, own / "out.txt"):
         async with Client.connect(amqp_url) as client:
             yield client
 
 
-async def _ask(client: Client, tokens: int, *, agent: str = "") -> None:
+async def _ask(client: Client, tokens: int, *, agent: str = "", model: str = "") -> None:
+    """`model`: of a real server, whose answers may be shorter."""
     key = CallKey(goal_id=agent or str(uuid4()), step=uuid4().hex, purpose="chat")
     words = f"Why, {agent}?" if agent else "Why?"
     request = Generate(
         call=key,
-        engine=MODEL,
+        engine=f"ollama/{model}" if model else MODEL,
         temperature=0.1,
         max_tokens=tokens,
         messages=(ChatMessage(role="user", content=words),),
         inputs=Inputs(question=words),
     )
     answer = await client.ask(request, Generated, deadline_s=stage.ANSWER_S)
-    if answer.usage.tokens_out != tokens:
+    if answer.finish == "failed" or (answer.usage.tokens_out != tokens and not model):
         raise RuntimeError(f"not an answer of {tokens} tokens: {answer}")
 
 
