@@ -1,5 +1,6 @@
 """PDF bytes -> lines of pages, by pypdf. Runs in the parsing child only."""
 
+import re
 from collections import Counter
 from io import BytesIO
 from itertools import islice
@@ -7,6 +8,7 @@ from typing import Any
 
 from services.memory.blocks import Block, clean
 from services.memory.extract import Unreadable
+from services.memory.pdf_tables import Piece, page_text
 from services.memory.pdf_text import read_pages
 
 MAX_OUTLINE = 2000
@@ -28,7 +30,7 @@ def read_pdf(data: bytes) -> tuple[str, list[Block]]:
         if reader.is_encrypted and not reader.decrypt(""):
             raise Unreadable("encrypted PDF: needs a password")
         letters = _Letters()
-        pages = [clean(page.extract_text(visitor_text=letters.see)) for page in reader.pages]
+        pages = [clean(_text(page, letters)) for page in reader.pages]
         title, outline = _title(reader), [*_outline(reader), *letters.headings()]
     except DependencyError as error:
         raise Unreadable("encrypted PDF: save it without encryption") from error
@@ -41,6 +43,27 @@ def read_pdf(data: bytes) -> tuple[str, list[Block]]:
         raise Unreadable("no text layer: a scan?")
     blocks = read_pages(pages, outline=outline)
     return title or _first_line(pages), blocks
+
+
+def _text(page: Any, letters: "_Letters") -> str:
+    """As pypdf puts it together, but for tables."""
+    pieces: list[Piece] = []
+
+    def see(text: str, cm: Any, tm: Any, font: Any, size: float) -> None:
+        letters.see(text, cm, tm, font, size)
+        x = float(tm[4]) * float(cm[0]) + float(tm[5]) * float(cm[2]) + float(cm[4])
+        y = float(tm[4]) * float(cm[1]) + float(tm[5]) * float(cm[3]) + float(cm[5])
+        height = abs(float(size) * float(tm[3] or tm[1] or 1) * float(cm[3] or cm[1] or 1))
+        pieces.append(Piece(x, y, height, text or ""))
+
+    whole = str(page.extract_text(visitor_text=see))
+    text = page_text(pieces)
+    return text if _letters_of(text) == _letters_of(whole) else whole
+
+
+def _letters_of(text: str) -> str:
+    """What must be the same whoever puts the pieces together."""
+    return re.sub(r"[\s|\\]+", "", text)
 
 
 class _Letters:

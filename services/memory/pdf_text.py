@@ -19,6 +19,8 @@ KNOWN = frozenset(
 )
 BULLET = re.compile(r"^(?:[•▪◦‣*–-]|\d{1,2}[.)]|\([a-z0-9]\))\s+\S")
 ENDS = re.compile(r"[.!?:;…][\"'”’)\]]*$")
+ROW = re.compile(r"^\| .* \|$")
+"""As `pdf_tables` writes it."""
 HYPHENATED = re.compile(r"(\w*[^\W\d_])-$")
 
 
@@ -81,7 +83,19 @@ def _trimmed(page: list[str], running: Collection[str], *, numbered: Collection[
 def _page(lines: list[str], *, number: int, titles: Collection[str]) -> Iterator[Block]:
     width = _width(lines)
     held = ""
-    for at, line in enumerate(lines):
+    rows: list[str] = []
+    for at, line in enumerate([*lines, ""]):
+        if ROW.match(line):
+            if held:
+                yield Block(held, page=number)
+                held = ""
+            rows.append(line)
+            continue
+        if rows:
+            yield Block("\n".join(rows), "lines", page=number)
+            rows = []
+        if at == len(lines):
+            break
         heading = _is_heading(lines, at, titles=titles)
         if held and (not line or heading or BULLET.match(line) or _ends_paragraph(lines[at - 1], line, width=width)):
             yield Block(held, page=number)
