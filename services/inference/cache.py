@@ -1,9 +1,10 @@
 """The exact cache: equal deterministic requests of different calls are asked once, and answered from the ledger.
 
-Deterministic is what has temperature 0 and was not asked for `fresh`. Requests are equal when everything that shapes
-the answer is: messages, options, schema, tools, and the model that was chosen for it. There is no table of its own: a
-call's row has `share`, the hash of its request, and `used`, the engine that it was placed at. While one of them runs,
-the others wait; when it is done they get its answer. If it fails or its owner dies, it or the next one is asked.
+Deterministic is what has temperature 0 or names a seed, and was not asked for `fresh`. Requests are equal when
+everything that shapes the answer is: messages, options, schema, tools, and the model that was chosen for it. There is
+no table of its own: a call's row has `share`, the hash of its request, and `used`, the engine that it was placed at.
+While one of them runs, the others wait; when it is done they get its answer. If it fails or its owner dies, it or the
+next one is asked.
 """
 
 import hashlib
@@ -21,12 +22,15 @@ from shared.messaging.envelope import Envelope
 
 Key = tuple[str, str]
 """`share`, and the engine that is chosen."""
+NO_SEED = 0
+"""What a request has that names none: whoever wants one answer again and again above temperature 0 names another."""
 _NOT_THE_ANSWER = {"call", "engine", "priority", "deadline_at", "max_s", "fresh", "stream"}
 
 
 def share_of(request: Generate) -> str | None:
     """What equal requests have in common; None for one that nothing may be shared with."""
-    if request.temperature > 0 or request.fresh:
+    sampled = request.temperature > 0 and request.seed == NO_SEED
+    if sampled or request.fresh:
         return None
     return hashlib.sha256(request.model_dump_json(exclude=_NOT_THE_ANSWER).encode()).hexdigest()
 

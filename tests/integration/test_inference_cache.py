@@ -76,6 +76,13 @@ async def test_what_differs_is_asked(url: str) -> None:
         assert len(stub.calls) == 1 + len(different)
 
 
+async def test_above_temperature_0_a_seed_is_asked_once_and_none_each_time(url: str) -> None:
+    async with StubOllama.listening() as stub, mesh(url, engines=hosts(stub, slots=2)) as one:
+        for calls, seed in ((1, 4), (1, 4), (2, 0), (3, 0)):
+            await answers(one, [await one.ask(fresh(question="Why?", engine=ENGINE, temperature=0.7, seed=seed))])
+            assert len(stub.calls) == calls
+
+
 async def test_an_answer_serves_for_its_time_and_among_the_newest_only(url: str) -> None:
     async with StubOllama.listening() as stub, mesh(url, engines=hosts(stub)) as one:
         for words in ("first", "second", "third"):

@@ -38,5 +38,14 @@ def test_sampled_and_fresh_ones_are_nobody_elses() -> None:
     assert share_of(generate(fresh=True, **SAME)) is None
 
 
+def test_a_seed_makes_a_warm_request_deterministic() -> None:
+    seeded = generate(temperature=0.7, seed=4)
+    assert share_of(seeded) is not None
+    assert share_of(seeded) == share_of(generate(goal_id="g2", temperature=0.7, seed=4))
+    others = [generate(temperature=0.8, seed=4), generate(temperature=0.7, seed=5), generate(temperature=0.0, seed=4)]
+    assert share_of(seeded) not in {share_of(other) for other in others}
+    assert share_of(generate(temperature=0.7, seed=4, fresh=True)) is None
+
+
 def test_calls_are_grouped_in_their_order() -> None:
     assert alike({"1": ("x", "m"), "2": ("y", "m"), "3": ("x", "m")}) == {("x", "m"): ["1", "3"], ("y", "m"): ["2"]}
