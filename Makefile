@@ -84,9 +84,9 @@ chaos: ## Kill a mesh in many ways while it works, and count: make chaos [KILLS=
 	@$(VENV)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(GOALS),--goals $(GOALS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET)) $(if $(STORM),--storm $(STORM))
 
-quality: ## Planted facts found, false ones not repeated, turned sentences refused: make quality [SEEDS=3 SEED=N OLLAMA=URL]
+quality: ## Planted facts found, false ones not repeated, turned sentences refused: make quality [SEEDS=3 SEED=N OLLAMA=URL | DOCS=1 or a folder]
 	@infra/setup --dev
-	@$(VENV)/python -m tests.quality $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(OLLAMA),--ollama $(OLLAMA))
+	@$(if $(DOCS),$(VENV)/python -m benchmarks.answers $(if $(filter-out 1,$(DOCS)),--docs $(DOCS)),$(VENV)/python -m tests.quality $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(OLLAMA),--ollama $(OLLAMA)))
 
 sim: ## Seeded schedules of crashes on a simulated broker and clock: make sim [SCHEDULES=10000] [SEED=N replays one]
 	@infra/setup --dev

@@ -11,12 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.inference.questions import Question, ask
-from services.inference.quotable import MAX_CHARACTERS, is_apparatus, leans, quotable, quotable_row
+from services.inference.quotable import (
+    MAX_CHARACTERS,
+    is_apparatus,
+    is_header,
+    leans,
+    leans_on_term,
+    quotable,
+    quotable_row,
+)
 from shared.contracts.doubt import is_doubted, says_so, taken_back
 from shared.contracts.generation import InputPassage, Inputs
 from shared.contracts.reading import same_word
-from shared.contracts.rows import stated
+from shared.contracts.rows import cells, stated
 from shared.contracts.sentences import Sentence, content_words, sentences
+from shared.contracts.terms import defined, label
 
 K1, B = 1.2, 0.6
 """bm25's usual constants; B a little lower than 0.75, as sentences differ less in length than documents."""
@@ -27,8 +36,13 @@ MIN_COVERAGE = 0.3
 REDUNDANT = 0.6
 BEGINS = 1.6
 """What a sentence counts more that begins with the very thing to be explained."""
+ANNOUNCED = 0.7
+"""What a word counts that stands in what announces a list, for each item of it."""
+_IN_LIST = re.compile(r"^\s*(?:[-*+•–▪◦]|\(?\d{1,3}[.)])\s")
 ALSO = 2
 """Further sources that a statement cites when they say the same."""
+TABLED = 1.15
+"""What a row counts whose values have the form asked for: limits and defaults live in tables."""
 OFF_TOPIC = 0.4
 """What a sentence counts that has only the names of the question: it is about something else of them."""
 
@@ -44,6 +58,9 @@ class Candidate:
     rank: int
     place: int
     header: Sentence | None = None
+    term: Sentence | None = None
+    lead: tuple[str, ...] = ()
+    """What announces the list that an item stands in: `Disadvantages include:`."""
 
     @property
     def text(self) -> str:
@@ -71,6 +88,8 @@ def _line(candidate: Candidate, part: Sentence, also: Sequence[str]) -> str:
     if candidate.header is not None:
         row = stated(candidate.header.text, part.text)
         text = row if row and len(sentences(row)) == 1 else text
+    if candidate.term is not None:
+        text = f"{label(candidate.term.text)}: {part.text}"
     return f"{' '.join(text.split())} {''.join(f'[{name}]' for name in (candidate.passage.id, *also))}"
 
 
@@ -82,29 +101,45 @@ def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
     cut = _cut(passage.text)
     wrong = taken_back([unit.text for unit in cut])
     doubted, apparatus = is_doubted(passage.heading), is_apparatus(passage.heading)
+    terms = {unit.start: term for term, unit in defined(passage.text)}
+    lead: tuple[str, ...] = ()
     for place, unit in enumerate(cut):
         if unit.kind == "heading":
             around = (*content_words(passage.title), *content_words(unit.text))
             doubted, apparatus = is_doubted(unit.text), is_apparatus(unit.text)
         parts: tuple[Sentence, ...] = ()
+        term = terms.get(unit.start)
+        lead = _lead(unit, passage.text, lead)
         if apparatus or wrong[place] or doubted and not says_so(unit.text):
             before = None
             continue
         if unit.kind == "row":
             parts = (unit,) if header is not None and quotable_row(unit) else ()
-            header = header or unit
-        elif quotable(unit):
+            header = header or (unit if place or is_header(unit) else None)
+            term = None
+        elif quotable(unit, named=term is not None):
             header = None
-            if not leans(unit):
+            term = term if term and not (leans(unit) and not leans_on_term(unit)) else None
+            if not leans(unit) or term:
                 parts = (unit,)
             elif before is not None and quotable(before) and not leans(before):
                 parts = (before, unit) if len(before.text) + len(unit.text) < MAX_CHARACTERS else ()
         if parts:
-            words = content_words(" ".join(part.text for part in parts))
+            words = content_words(" ".join(part.text for part in (*((term,) if term else ()), *parts)))
             context = (*around, *content_words(header.text)) if header is not None else around
-            found.append(Candidate(passage, parts, words, context, rank, place, header if unit.kind == "row" else None))
+            context = (*context, *content_words(re.sub(r"[\W_]+", " ", term.text))) if term else context
+            header_of = header if unit.kind == "row" else None
+            found.append(Candidate(passage, parts, words, context, rank, place, header_of, term, lead))
         before = unit if unit.kind in ("sentence", "item") else None
     return found
+
+
+def _lead(unit: Sentence, text: str, before: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that announce the list in which this unit stands; none outside of lists."""
+    if unit.text.endswith(":"):
+        return content_words(unit.text)
+    in_list = _IN_LIST.search(text[text.rfind("\n", 0, unit.start) + 1 : unit.start + 1]) is not None
+    return before if in_list else ()
 
 
 def _cut(text: str) -> list[Sentence]:
@@ -119,7 +154,7 @@ def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[f
     """Best first; only what has a word of the question and enough of its weight."""
     if not candidates:
         return []
-    vocabulary = {word for c in candidates for word in (*c.words, *c.around)}
+    vocabulary = {word for c in candidates for word in (*c.words, *c.around, *c.lead)}
     forms = {w: frozenset(v for v in vocabulary if same_word(w, v)) for w in question.words}
     # A word that stands nowhere counts as the rarest that does: among few sentences it would outweigh all the others.
     held = {w: max(1, sum(not forms[w].isdisjoint(c.words) for c in candidates)) for w in question.words}
@@ -141,7 +176,7 @@ def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[f
 
 def _on_topic(question: Question, candidate: Candidate) -> bool:
     """Does it, or its heading, have a word of the question that is no name? A question of names alone is about them."""
-    words = (*candidate.words, *candidate.around)
+    words = (*candidate.words, *candidate.around, *candidate.lead)
     topic = [word for word in question.words if word not in question.names]
     return not topic or any(same_word(word, other) for word in topic for other in words)
 
@@ -162,13 +197,17 @@ def _bm25(candidate: Candidate, *, forms: Forms, weight: dict[str, float], mean:
     own = beside = 0.0
     for word, alike in forms.items():
         times = sum(counts[form] for form in alike)
-        own += weight[word] * times * (K1 + 1) / (times + long) if times else 0.0
-        beside += weight[word] if not times and not alike.isdisjoint(around) else 0.0
+        if times:
+            own += weight[word] * times * (K1 + 1) / (times + long)
+        elif not alike.isdisjoint(candidate.lead):
+            own += ANNOUNCED * weight[word]
+        else:
+            beside += weight[word] if not alike.isdisjoint(around) else 0.0
     return own + 0.4 * beside if own else 0.0
 
 
 def _covered(candidate: Candidate, *, forms: Forms, weight: dict[str, float]) -> float:
-    words = frozenset((*candidate.words, *candidate.around))
+    words = frozenset((*candidate.words, *candidate.around, *candidate.lead))
     total = sum(weight.values())
     return sum(weight[w] for w, alike in forms.items() if not alike.isdisjoint(words)) / total if total else 0.0
 
@@ -179,9 +218,16 @@ def _fit(question: Question, candidate: Candidate) -> float:
     if "define" in question.kinds and candidate.words[: len(question.words)] == question.words:
         factor *= BEGINS
     factor *= 1 + 0.15 / (1 + candidate.rank) + 0.05 / (1 + candidate.passage.position)
-    if candidate.is_row or candidate.parts[-1].kind == "item":
+    if candidate.is_row:
+        factor *= TABLED if question.has_form(_values(candidate)) else 0.85
+    elif candidate.parts[-1].kind == "item" and not candidate.lead:
         factor *= 0.85
     return factor * (0.9 if len(candidate.parts) > 1 else 1.0)
+
+
+def _values(candidate: Candidate) -> str:
+    """The cells of a row after its name: where a figure in a table stands."""
+    return " ".join(cells(candidate.parts[-1].text)[1:])
 
 
 Chosen = dict[Candidate, list[str]]

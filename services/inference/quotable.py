@@ -2,9 +2,10 @@
 
 import re
 
+from shared.contracts.rows import cells
 from shared.contracts.sentences import Sentence
 
-MIN_WORDS, MAX_WORDS = 5, 60
+MIN_WORDS, MAX_WORDS, MIN_NAMED = 5, 60, 3
 MAX_CHARACTERS = 600
 """Of one statement with the sentence before it: what fits into a quote."""
 _LEANS = re.compile(
@@ -16,6 +17,7 @@ _LEANS = re.compile(
     |on\s+the\s+(?:other|contrary)|at\s+(?:this|that)|to\s+(?:this|that|do\s+(?:so|this))|because\s+of\s+(?:this|that)
     |if\s+(?:so|not)|the\s+(?:latter|former|above|following|same|other|others|second|third)\b|with\s+(?:this|that|these)
     |from\s+(?:this|that|these)|after\s+(?:this|that)|until\s+then|unlike\s+(?:this|that|these)|see\b
+    |(?:the|its)\s+(?:default|valid\s+range|values?|default\s+values?|parameter|option|setting|flag)\s+(?:is|are|must|may|can|has|of\s+th)
     |daher|deshalb|jedoch|aber|dies|diese[rsmn]?|das\s+ist|außerdem|dennoch|somit|cependant|toutefois|donc|ainsi|cela|ces?\b
     |cette|en\s+outre|sin\s+embargo|además|por\s+lo\s+tanto|est[aeo]s?\b)\b""",
     re.IGNORECASE | re.VERBOSE,
@@ -24,10 +26,17 @@ _LEANS_LATER = re.compile(
     r"^(?:[\w'’-]+\s+){1,5}?(?:therefore|thus|hence|accordingly|such\s+(?!as\b|that\b)|deshalb|daher|donc|por\s+lo\s+tanto)\b",
     re.IGNORECASE,
 )
+_LEANS_ON_TERM = re.compile(
+    r"^(?:it\b|its\b|(?:the|this)\s+(?:default|valid\s+range|values?|default\s+values?|parameter|option|setting|flag)\b)",
+    re.I,
+)
+_WAYS = frozenset("home next prev previous up index contents top back forward zurück weiter nach oben suivant".split())
 _SHOWN = re.compile(
     r"^\W*(?:as|see)\s+(?:fig|figure|table|section|chapter|abb)|\b(?:shown|see)\s+(?:above|below)\b", re.I
 )
-_CAPTION = re.compile(r"^\W*(?:fig(?:ure)?|table|tab|listing|abb(?:ildung)?|algorithm|exhibit)\.?\s*\d+\b", re.I)
+_CAPTION = re.compile(
+    r"^\W*(?:fig(?:ure)?|table|tab|listing|abb(?:ildung)?|algorithm|exhibit)\.?\s*(?:[A-Z]\.)?\d+\b", re.I
+)
 _REFERENCE = re.compile(
     r"^\W*\[\d+\]|^\W*\d+\.\s+[A-Z][\w-]+,\s+[A-Z]\.|\bdoi[:.]|\barxiv[:.]|\bISBN\b|\bpp\.\s*\d+|"
     r"\bet al\.,?\s*[“\"(]?\d{4}\)?\.?$"
@@ -74,25 +83,42 @@ def leans(sentence: Sentence) -> bool:
     return bool(_LEANS.match(sentence.text) or _LEANS_LATER.match(sentence.text))
 
 
-def quotable(sentence: Sentence) -> bool:
-    """Is this prose that states something? Not a question, code, navigation, heading, caption, reference, licence."""
+def leans_on_term(sentence: Sentence) -> bool:
+    """Does it open with what the term above it explains (`The default is 5432.`)?"""
+    return bool(_LEANS_ON_TERM.match(sentence.text))
+
+
+def quotable(sentence: Sentence, *, named: bool = False) -> bool:
+    """Is this prose that states something? Not a question, code, navigation, heading, caption, reference, licence.
+    `named`: the term above it is said with it, so that it may be short (`The default is 5432.`)."""
     text = sentence.text
     if sentence.kind in ("heading", "code", "row"):
         return False
     count = len(text.split())
-    if not MIN_WORDS <= count <= MAX_WORDS or len(text) > MAX_CHARACTERS:
+    if not (MIN_NAMED if named else MIN_WORDS) <= count <= MAX_WORDS or len(text) > MAX_CHARACTERS:
         return False
     last = re.sub(r"(?:\s*\[\d+(?:[,–-]\s*\d+)*\])+$", "", text).rstrip("\"'”’»)*_` ")[-1:]
     if last in "?:,;" or _SHOWN.search(text) or (sentence.kind == "sentence" and last not in ".!…。"):
         return False
+    if text.count("(") != text.count(")"):
+        return False  # a part of a sentence
     refused = (_CAPTION, _REFERENCE, _BOILERPLATE, _CODE, _LEADERS, _MAIL, _VERBLESS)
     return not any(pattern.search(text) for pattern in refused) and _is_prose(text)
 
 
 def quotable_row(sentence: Sentence) -> bool:
     """A row of a table with at least two cells that say something."""
-    cells = [cell.strip() for cell in re.split(r"\s*\|\s*|\t+", sentence.text) if cell.strip()]
-    return sentence.kind == "row" and len(cells) >= 2 and len(sentence.text) <= MAX_CHARACTERS // 2
+    filled = [cell for cell in cells(sentence.text) if cell]
+    if any(cell.casefold() in _WAYS or cell.endswith("?") for cell in filled):
+        return False  # the links at the foot of a page, or the contents of a FAQ, laid out as a table
+    return sentence.kind == "row" and len(filled) >= 2 and len(sentence.text) <= MAX_CHARACTERS // 2
+
+
+def is_header(sentence: Sentence) -> bool:
+    """Can the first row of a passage name columns? The passage may begin in the middle of a table: then the row has
+    values, or cells with nothing in them, and would give wrong names to what stands below."""
+    names = cells(sentence.text)[1:]
+    return all(name and (not re.search(r"\d", name) or re.fullmatch(r"(?:19|20)\d\d", name)) for name in names)
 
 
 def _is_prose(text: str) -> bool:

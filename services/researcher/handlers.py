@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.researcher import research
-from services.researcher.question import names, queries
+from services.researcher.question import queries, unanswerable
 from services.researcher.research import Found
 from shared.contracts.findings import FindingsListed, Recall
 from shared.contracts.generation import Generated
@@ -48,8 +48,7 @@ class Researcher:
         context.say("searching")
         read = await self._read(context)
         chosen = research.to_read(read.passages)
-        wanted = names(step.question)
-        if not chosen or (wanted and len(read.absent) == len(wanted)):
+        if not chosen or unanswerable(step.question, read.absent):
             said = research.nothing_said(step, documents=read.documents, absent=read.absent)
             return StepOutcome(research.result(step, Found(), not_found=said))
         return await self._think(context, chosen, read)

@@ -1,10 +1,14 @@
 """What a question asks for, and the searches that may find it. Pure."""
 
 import re
+from collections.abc import Sequence
 
+from shared.contracts.comparison import comparison
 from shared.contracts.words import STOP_WORDS, words
 
 QUERIES = 3
+_AND = r"(?:and|or|und|oder|et|ou|y|o)"
+_JOINTS = re.compile(r"[\s_-]+")
 _ASKING = "how|why|what|when|which|who|whom|where|is|are|does|do|did|can|should|will|has|have|wie|warum|was|wann|welche"
 _JOINT = re.compile(rf"[?;\n]+|,?\s+(?:and|or|und|et|y)\s+(?=(?:{_ASKING})\b)", re.I)
 _COMPARED = (
@@ -61,6 +65,24 @@ def names(question: str) -> tuple[str, ...]:
         if odd or (capital_is_name and written[0].isupper() and not begins):
             found.append(written)
     return tuple(dict.fromkeys(name for name in found if len(name) > 1))
+
+
+def unanswerable(question: str, absent: Sequence[str]) -> bool:
+    """Is it about a name that is nowhere? What is compared or named side by side with it can still be told."""
+    if not absent or len(absent) == len(names(question)):
+        return bool(absent)
+    return comparison(question) is None and not any(_beside_another(question, name) for name in absent)
+
+
+def _beside_another(question: str, name: str) -> bool:
+    joined = rf"(?:,|\b{_AND})\s+(?:the\s+)?{re.escape(name)}|{re.escape(name)}(?:,|\s+{_AND}\b)"
+    return re.search(joined, question, re.IGNORECASE) is not None
+
+
+def mentions(text: str, name: str) -> bool:
+    """Has the casefolded text this name? Its singular, or another hyphen in it, is the same name."""
+    forms = {name.casefold(), name.casefold().removesuffix("s")}
+    return any(form in text for form in forms) or _JOINTS.sub("", name.casefold()) in _JOINTS.sub("", text)
 
 
 def _letters_and_digits(word: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from services.researcher.question import names
+from services.researcher.question import mentions, names
 from shared.contracts.citing import cited_sentences
 from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, meant, supports
 from shared.contracts.findings import RememberedFinding
@@ -15,6 +15,7 @@ from shared.contracts.reading import same_word
 from shared.contracts.rows import row_spans
 from shared.contracts.steps import RunStep, StepResult
 from shared.contracts.support import best_units
+from shared.contracts.terms import term_span
 from shared.contracts.words import content_words
 
 PASSAGES = 10
@@ -130,13 +131,13 @@ def quoted(evidence: Iterable[Evidence]) -> tuple[Passage, ...]:
 def unmentioned(question: str, passages: Iterable[Passage]) -> tuple[str, ...]:
     """Names of the question that no passage mentions."""
     read = "\n".join(map(_all_text, passages))
-    return tuple(name for name in names(question) if name.casefold() not in read)
+    return tuple(name for name in names(question) if not mentions(read, name))
 
 
 def mentioning(wanted: Sequence[str], rankings: Sequence[Sequence[Passage]]) -> list[tuple[Passage, ...]]:
     """Of each ranking the passages that do mention the name which was searched for."""
     pairs = zip(wanted, rankings, strict=False)
-    return [tuple(p for p in ranking if name.casefold() in _all_text(p)) for name, ranking in pairs]
+    return [tuple(p for p in ranking if mentions(_all_text(p), name)) for name, ranking in pairs]
 
 
 def request(step: RunStep, passages: Sequence[Passage], *, ordinal: int, engine: str) -> Generate:
@@ -233,6 +234,8 @@ def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
     for passage in passages:
         if table := row_spans(claim, passage.text):
             return [_evidence(passage, span) for span in table]
+        if under := term_span(claim, passage.text):
+            return [_evidence(passage, under)]
     words = set(content_words(claim))
     spans = {
         n: span

@@ -17,6 +17,7 @@ from shared.contracts.ordering import swapped
 from shared.contracts.reading import Negation, Reading, coverage, has, plain, read
 from shared.contracts.rows import says_row
 from shared.contracts.sentences import sentences
+from shared.contracts.terms import says_term
 from shared.contracts.words import STOP_WORDS, content_words, words
 
 _CLAUSE = re.compile(r"(?:,|;)?\s+(?:and|while|whereas|but|und|et|y)\s+|;\s+", re.IGNORECASE)
@@ -40,11 +41,10 @@ class Verdict:
 def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
     """Do these quotes, taken together, support this sentence? Never raises; the same input gives the same verdict.
 
-    The one judgement of all: of researcher, gate and `warren verify`.
-    """
+    The one judgement of all: of researcher, gate and `warren verify`."""
     claim_text = plain(sentence)
     units = [text for quote in quotes for text in _standing(quote)]
-    if _verbatim(claim_text, units, quotes) or says_row(sentence, quotes):
+    if _verbatim(claim_text, units, quotes) or says_row(sentence, quotes) or says_term(sentence, quotes):
         return Verdict(True)
     claim = read(claim_text)
     if not claim.pool:

@@ -3,6 +3,7 @@
 import hashlib
 
 from services.researcher import research
+from services.researcher.question import unanswerable
 from shared.contracts.library import Passage
 from shared.contracts.steps import RunStep
 
@@ -97,3 +98,14 @@ def test_what_was_sought_and_not_found_is_said_plainly():
     assert research.nothing_said(step, documents=214, absent=["Zyx"]) == ('no passage in 214 documents mentions "Zyx"',)
     assert "names no corpus" in research.nothing_said(STEP, documents=0)[0]
     assert research.nothing_said(step, documents=1) == ("no passage in 1 document matches: How do the queues differ?",)
+
+
+def test_a_question_about_a_name_that_is_nowhere_is_not_answered() -> None:
+    assert unanswerable("How does Postgres run on Zyxomat?", ["Zyxomat"])
+    assert not unanswerable("How does Postgres run on Linux?", [])
+
+
+def test_what_is_compared_with_a_missing_name_can_still_be_told() -> None:
+    assert not unanswerable("What is the difference between RabbitMQ and Zyxomat?", ["Zyxomat"])
+    assert not unanswerable("When do RabbitMQ and Zyxomat drop a message?", ["Zyxomat"])
+    assert unanswerable("What do RabbitMQ and Zyxomat do?", ["RabbitMQ", "Zyxomat"])
