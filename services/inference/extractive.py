@@ -8,24 +8,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from services.inference.candidates import Candidate, candidates_of
 from services.inference.questions import Question, ask
-from services.inference.quotable import (
-    MAX_CHARACTERS,
-    is_apparatus,
-    is_header,
-    leans,
-    leans_on_term,
-    quotable,
-    quotable_row,
-)
-from shared.contracts.doubt import is_doubted, says_so, taken_back
-from shared.contracts.generation import InputPassage, Inputs
+from shared.contracts.generation import Inputs
 from shared.contracts.reading import same_word
 from shared.contracts.rows import cells, stated
-from shared.contracts.sentences import Sentence, content_words, sentences
-from shared.contracts.terms import defined, label
+from shared.contracts.sentences import Sentence, sentences
+from shared.contracts.terms import label
 
 K1, B = 1.2, 0.6
 """bm25's usual constants; B a little lower than 0.75, as sentences differ less in length than documents."""
@@ -38,7 +28,6 @@ BEGINS = 1.6
 """What a sentence counts more that begins with the very thing to be explained."""
 ANNOUNCED = 0.7
 """What a word counts that stands in what announces a list, for each item of it."""
-_IN_LIST = re.compile(r"^\s*(?:[-*+•–▪◦]|\(?\d{1,3}[.)])\s")
 ALSO = 2
 """Further sources that a statement cites when they say the same."""
 TABLED = 1.15
@@ -47,36 +36,12 @@ OFF_TOPIC = 0.4
 """What a sentence counts that has only the names of the question: it is about something else of them."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A statement that may be quoted: a sentence, with the one before it where it leans on it."""
-
-    passage: InputPassage
-    parts: tuple[Sentence, ...]
-    words: tuple[str, ...]
-    around: tuple[str, ...]
-    rank: int
-    place: int
-    header: Sentence | None = None
-    term: Sentence | None = None
-    lead: tuple[str, ...] = ()
-    """What announces the list that an item stands in: `Disadvantages include:`."""
-
-    @property
-    def text(self) -> str:
-        return " ".join(part.text for part in self.parts)
-
-    @property
-    def is_row(self) -> bool:
-        return self.parts[-1].kind == "row"
-
-
 def answer(inputs: Inputs) -> str:
     """Lines of `sentence [id]`, best first; "" when nothing in the passages answers. The same inputs, the same text."""
     question = ask(inputs.question)
     if not question.words:
         return ""
-    candidates = [c for rank, passage in enumerate(inputs.passages) for c in _candidates(passage, rank)]
+    candidates = [c for rank, passage in enumerate(inputs.passages) for c in candidates_of(passage, rank)]
     scored = _scored(question, candidates)
     chosen = _chosen(question, scored, inputs.limit)
     return "\n".join(_line(c, part, also) for c, also in chosen.items() for part in c.parts)
@@ -91,63 +56,6 @@ def _line(candidate: Candidate, part: Sentence, also: Sequence[str]) -> str:
     if candidate.term is not None:
         text = f"{label(candidate.term.text)}: {part.text}"
     return f"{' '.join(text.split())} {''.join(f'[{name}]' for name in (candidate.passage.id, *also))}"
-
-
-def _candidates(passage: InputPassage, rank: int) -> list[Candidate]:
-    around = content_words(f"{passage.title} {passage.heading or ''}")
-    found: list[Candidate] = []
-    before: Sentence | None = None
-    header: Sentence | None = None
-    cut = _cut(passage.text)
-    wrong = taken_back([unit.text for unit in cut])
-    doubted, apparatus = is_doubted(passage.heading), is_apparatus(passage.heading)
-    terms = {unit.start: term for term, unit in defined(passage.text)}
-    lead: tuple[str, ...] = ()
-    for place, unit in enumerate(cut):
-        if unit.kind == "heading":
-            around = (*content_words(passage.title), *content_words(unit.text))
-            doubted, apparatus = is_doubted(unit.text), is_apparatus(unit.text)
-        parts: tuple[Sentence, ...] = ()
-        term = terms.get(unit.start)
-        lead = _lead(unit, passage.text, lead)
-        if apparatus or wrong[place] or doubted and not says_so(unit.text):
-            before = None
-            continue
-        if unit.kind == "row":
-            parts = (unit,) if header is not None and quotable_row(unit) else ()
-            header = header or (unit if place or is_header(unit) else None)
-            term = None
-        elif quotable(unit, named=term is not None):
-            header = None
-            term = term if term and not (leans(unit) and not leans_on_term(unit)) else None
-            if not leans(unit) or term:
-                parts = (unit,)
-            elif before is not None and quotable(before) and not leans(before):
-                parts = (before, unit) if len(before.text) + len(unit.text) < MAX_CHARACTERS else ()
-        if parts:
-            words = content_words(" ".join(part.text for part in (*((term,) if term else ()), *parts)))
-            context = (*around, *content_words(header.text)) if header is not None else around
-            context = (*context, *content_words(re.sub(r"[\W_]+", " ", term.text))) if term else context
-            header_of = header if unit.kind == "row" else None
-            found.append(Candidate(passage, parts, words, context, rank, place, header_of, term, lead))
-        before = unit if unit.kind in ("sentence", "item") else None
-    return found
-
-
-def _lead(unit: Sentence, text: str, before: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that announce the list in which this unit stands; none outside of lists."""
-    if unit.text.endswith(":"):
-        return content_words(unit.text)
-    in_list = _IN_LIST.search(text[text.rfind("\n", 0, unit.start) + 1 : unit.start + 1]) is not None
-    return before if in_list else ()
-
-
-def _cut(text: str) -> list[Sentence]:
-    """Units of a passage without a first one that was cut off in its middle."""
-    units = sentences(text)
-    if units and units[0].kind == "sentence" and units[0].text[:1].islower() and " " in units[0].text:
-        return units[1:]
-    return units
 
 
 def _scored(question: Question, candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:

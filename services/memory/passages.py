@@ -1,8 +1,9 @@
 """A stored text -> passages: stretches of about 900 characters that a search finds and a quote is taken from. Pure.
 
-Every passage is exactly `text[start:end]`. It lies within one section (headings themselves belong to none), ends at
-the end of a paragraph or sentence where there is one in reach, and never in the middle of a word. The sentence that
-runs over a page break belongs to the page on which it begins, and a passage does not go on past it.
+Every passage is exactly `text[start:end]`. It lies within one section (headings themselves belong to none, unless a
+value is stated of them), ends at the end of a paragraph or sentence where there is one in reach, and never in the
+middle of a word. The sentence that runs over a page break belongs to the page on which it begins, and a passage does
+not go on past it.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.memory.blocks import Document, HeadingMark
+from shared.contracts.items import REACH, has_value
 
 TARGET = 900
 """Characters: about two paragraphs; measured in `facts.md` as good for bm25."""
@@ -63,21 +65,21 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> Iterator[tup
 
 def _cuts(document: Document, headings: tuple[HeadingMark, ...]) -> Iterator[Cut]:
     starts = [mark.start for mark in document.pages]
-    for start, end, heading in _sections(len(document.text), headings):
+    for start, end, heading in _sections(document.text, headings):
         for first, last in _passages(document.text, starts, start=start, end=end):
             at = bisect_right(starts, first) - 1
             yield Cut(first, last, document.pages[at].number if at >= 0 else None, heading)
 
 
-def _sections(length: int, headings: tuple[HeadingMark, ...]) -> Iterator[tuple[int, int, str | None]]:
-    """(start, end, heading) of the stretches between headings."""
-    begin, title = 0, None
-    for mark in headings:
-        if mark.start > begin:
-            yield begin, mark.start, title
-        begin, title = mark.end, mark.title
-    if length > begin:
-        yield begin, length, title
+def _sections(text: str, headings: tuple[HeadingMark, ...]) -> Iterator[tuple[int, int, str | None]]:
+    """(start, end, heading) of the stretches between headings. "Default: 20" needs what it is said of."""
+    above: HeadingMark | None = None
+    for mark in (*headings, None):
+        begin, end = (above.end if above else 0), (mark.start if mark else len(text))
+        if end > begin:
+            named = above is not None and has_value(text[begin : min(end, begin + REACH)])
+            yield above.start if above and named else begin, end, above.title if above else None
+        above = mark
 
 
 def _passages(text: str, pages: list[int], *, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ from shared.contracts.citing import cited_sentences
 from shared.contracts.evidence import MAX_QUOTE, Evidence, Finding, best_quote, evidence_id, meant, supports
 from shared.contracts.findings import RememberedFinding
 from shared.contracts.generation import CallKey, ChatMessage, Generate, InputPassage, Inputs
+from shared.contracts.items import item_span
 from shared.contracts.labels import counted, labels_for
 from shared.contracts.library import Passage
 from shared.contracts.reading import same_word
@@ -236,6 +237,8 @@ def _supporting(claim: str, passages: Sequence[Passage]) -> list[Evidence]:
             return [_evidence(passage, span) for span in table]
         if under := term_span(claim, passage.text):
             return [_evidence(passage, under)]
+        if item := item_span(claim, passage.text):
+            return [_evidence(passage, item)]
     words = set(content_words(claim))
     spans = {
         n: span

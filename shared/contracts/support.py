@@ -1,8 +1,7 @@
 """Does a quote support a sentence? Deterministic, and stricter than shared words: see the list of checks below.
 
-A sentence stands if it is a sentence of its quotes word for word; or if its quotes cover its content words, say
-something of each of its clauses, and it agrees with them in numbers and units, names, negations, opposites, order of
-what is compared, and hedges. It rather refuses a good paraphrase than lets a turned one pass.
+A sentence stands if it is one of its quotes' sentences, or if they cover its content words clause by clause and agree
+in numbers, names, negations, opposites, order and hedges. Rather a good paraphrase refused than a lie kept.
 """
 
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from shared.contracts.clauses import unsaid
 from shared.contracts.doubt import taken_back
 from shared.contracts.edits import is_near, turned
+from shared.contracts.items import reads_as_item, says_item
 from shared.contracts.meaning import CONVERSE, HEDGES, MEETS, OPPOSITES, PHRASES, PREFIXES, REVERSIBLE, STRONG, TRIGGERS
 from shared.contracts.ordering import swapped
 from shared.contracts.reading import Negation, Reading, coverage, has, plain, read
@@ -39,13 +39,14 @@ class Verdict:
 
 
 def supports(sentence: str, quotes: Sequence[str]) -> Verdict:
-    """Do these quotes, taken together, support this sentence? Never raises; the same input gives the same verdict.
-
-    The one judgement of all: of researcher, gate and `warren verify`."""
+    """Do these quotes, taken together, support this sentence? Never raises; the same input gives the same verdict. The
+    one judgement of all: of researcher, gate and `warren verify`."""
     claim_text = plain(sentence)
     units = [text for quote in quotes for text in _standing(quote)]
-    if _verbatim(claim_text, units, quotes) or says_row(sentence, quotes) or says_term(sentence, quotes):
+    if _verbatim(claim_text, units, quotes) or any(says(sentence, quotes) for says in (says_row, says_term, says_item)):
         return Verdict(True)
+    if reads_as_item(sentence):
+        return Verdict(False, "the quotes do not state this value of this term")
     claim = read(claim_text)
     if not claim.pool:
         return Verdict(False, "says nothing that could be checked")
@@ -68,7 +69,7 @@ def _standing(quote: str) -> list[str]:
 
 def _verbatim(claim: str, units: Sequence[str], quotes: Sequence[str]) -> bool:
     """Word for word one or several whole sentences: a part of one could drop the `not` in front of it."""
-    if not any(character.isalnum() for character in claim):
+    if not any(map(str.isalnum, claim)):
         return False
     bare = [re.sub(r"[\s.;:]+$", "", text) for text in (*units, *(plain(quote) for quote in quotes))]
     wanted = re.sub(r"[\s.;:]+$", "", claim)
