@@ -15,7 +15,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from shared.contracts.labels import LABELS, labels_for, language_of
+from shared.contracts.labels import LABELS, labels_for
+from shared.contracts.language import language_of
 from shared.contracts.report import Citation, Removed, ReportBundle
 
 AROUND = 280

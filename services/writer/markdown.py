@@ -11,6 +11,7 @@ from services.writer.section import Section
 from services.writer.table import Table
 from shared.contracts.evidence import Evidence
 from shared.contracts.labels import Labels, counted, labels_for
+from shared.contracts.language import is_foreign
 from shared.contracts.report import Citation, Source, WrittenReport
 
 REPORT_BYTES = 700 * 1024
@@ -79,6 +80,8 @@ def _markdown(page: Page, numbers: Mapping[str, int], citations: Sequence[Citati
     if page.engine_reason:
         blocks.append(f"engine: {plain(page.engine)} - {_cut(plain(page.engine_reason), 500)}")
     blocks.append(f"# {title(page)}")
+    if is_foreign(page.goal):
+        blocks.append(f"*{labels.foreign}*")
     if page.table:
         blocks += [f"## {labels.comparison}", _table(page.table, numbers, labels)]
     if citations:

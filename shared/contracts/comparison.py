@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from shared.contracts.labels import language_of
+from shared.contracts.language import language_of
 
 _COMPARE = (
     re.compile(r"^\s*(?:please\s+)?(?:compare|contrast)\s+(?P<pair>.+)$", re.I),

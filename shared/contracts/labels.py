@@ -1,7 +1,8 @@
-"""The fixed words of a report in the languages that it can be written in, and which one a question is in. Pure."""
+"""The fixed words of a report in the languages that it can be written in. Pure."""
 
-import re
 from dataclasses import dataclass
+
+from shared.contracts.language import language_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Labels:
     unmatched: str = "no passage in {documents} matches: {what}"
     no_corpus: str = "the goal names no corpus, and nothing was remembered that answers: {what}"
     unsupported: str = "nothing that a quote supports: {what}"
+    foreign: str = (
+        "The question is in none of the languages that a report knows (English, German, French, Spanish): the report's "
+        "own words are in English, and its checks know the language less well."
+    )
 
 
 LABELS = {
@@ -112,25 +117,6 @@ LABELS = {
         unsupported="nada que una cita respalde: {what}",
     ),
 }
-_SIGNS = {
-    "en": "the of and is are how what why which does do in to for with who when where can many much between compare a "
-    "an",
-    "de": "der die das und ist sind wie was warum welche welcher welches ein eine einen im für mit von zu wer wann wo "
-    "zwischen unterscheiden unterschied viele wird werden den dem des",
-    "fr": "le la les de des du et est sont comment que qu'est quoi pourquoi quel quelle quels quelles une dans pour "
-    "avec qui quand où entre combien ce diffèrent au aux",
-    "es": "el la los las de del y es son cómo qué por cuál cuáles un una en para con quién cuándo dónde entre cuántos "
-    "cuánto difieren se al",
-}
-_WORDS = {name: frozenset(words.split()) for name, words in _SIGNS.items()}
-
-
-def language_of(question: str) -> str:
-    """The language of a question, by its small words: a key of `LABELS`; English when it is none of these."""
-    words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", question.lower())
-    counts = {name: sum(word in known for word in words) for name, known in _WORDS.items()}
-    best = max(counts, key=lambda name: (counts[name], name == "en"))
-    return best if counts[best] else "en"
 
 
 def labels_for(question: str) -> Labels:

@@ -133,3 +133,6 @@ async def test_a_report_is_in_the_language_of_its_question(tmp_path: Path) -> No
     absent = await desk.report("Was kostet der Zeppelin?")
     assert "Zeppelin" in absent.not_found[0]
     assert "Dokument" in absent.not_found[0]
+    foreign = (await desk.report("Quanti nodi servono alla Quorum-Warteschlange?")).report
+    assert "none of the languages" in foreign.split("## ")[0]
+    assert "none of the languages" not in report

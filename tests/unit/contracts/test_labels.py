@@ -6,7 +6,8 @@ from dataclasses import fields
 import pytest
 
 from shared.contracts.comparison import comparison
-from shared.contracts.labels import LABELS, Labels, counted, labels_for, language_of
+from shared.contracts.labels import LABELS, Labels, counted, labels_for
+from shared.contracts.language import is_foreign, language_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,56 @@ from shared.contracts.labels import LABELS, Labels, counted, labels_for, languag
 )
 def test_the_language_of_a_question(question: str, language: str) -> None:
     assert language_of(question) == language
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Quali sono le differenze tra le code classiche e le code quorum?",
+        "Qual è il limite predefinito di una coda?",
+        "Come funziona il bilanciamento del carico?",
+        "Qual é o limite padrão de uma fila?",
+        "Quais são as diferenças entre as filas?",
+        "Wat is de standaardlimiet van een wachtrij?",
+        "Hoe werkt het verschil tussen de twee wachtrijen?",
+        "Vad är standardgränsen för en kö?",
+        "Hvad er standardgrænsen for en kø?",
+        "Jaki jest domyślny limit kolejki?",
+        "Jaký je výchozí limit fronty?",
+        "Kuyruğun varsayılan sınırı nedir?",
+        "Каков предел очереди по умолчанию?",
+        "队列的默认限制是多少？",
+        "キューの既定の上限は何ですか",
+        "ما هو الحد الافتراضي؟",
+        "Ποιο είναι το προεπιλεγμένο όριο;",
+    ],
+)
+def test_another_language_is_known_as_one_that_is_not_known(question: str) -> None:
+    assert is_foreign(question)
+    assert labels_for(question) is LABELS["en"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "RabbitMQ delivery limit default",
+        "What is a queue?",
+        "Default of max_heat?",
+        "Is --verbose on by default?",
+        "Compare Zürich and São Paulo.",
+        "Was macht die Option -o?",
+        "Wie viele Knoten braucht eine Quorum-Queue?",
+        "Welche Optionen gehören in /etc/fstab, um Quota zu aktivieren?",
+        "Combien de nœuds faut-il ?",
+        "Quelle est la limite par défaut d'une file ?",
+        "Comment un utilisateur peut-il modifier sa crontab ?",
+        "¿Cómo puede un usuario editar su crontab?",
+        "¿Cuál es el límite por defecto de una cola?",
+        "",
+    ],
+)
+def test_a_known_language_is_not_taken_for_a_relative(question: str) -> None:
+    assert not is_foreign(question)
 
 
 def test_every_language_has_every_word_with_no_place_that_nobody_fills() -> None:
