@@ -123,7 +123,8 @@ def _covered(candidate: Candidate, *, forms: Forms, weight: dict[str, float]) ->
 def _fit(question: Question, candidate: Candidate) -> float:
     """How well a statement suits the question by kind and place, as a factor around 1."""
     factor = question.fit(candidate.text) * (0.4 + 0.6 * _named(question, candidate))
-    if "define" in question.kinds and candidate.words[: len(question.words)] == question.words:
+    subject = question.subject
+    if "define" in question.kinds and subject and candidate.words[: len(subject)] == subject:
         factor *= BEGINS
     factor *= 1 + 0.15 / (1 + candidate.rank) + 0.05 / (1 + candidate.passage.position)
     if candidate.is_row:

@@ -97,6 +97,10 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         r"\b(?:by \w+ing|use|using|set|run|call|first|then|with|through|to \w+|durch|mit|en \w+ant|mediante)\b",
     ),
 )
+_MEANS = re.compile(
+    r"\b(?:what does|was bedeutet|was heißt|que signifie|qué significa)\s+(.{2,60}?)(?:\s+(?:mean|stand for)\b|[?]|$)",
+    _I,
+)
 _GERMAN = re.compile(r"\b(?:der|die|das|und|ist|wie|welche[rsn]?|werden|wird|warum|eine?[rmn]?|wann|wer)\b")
 _EMPTY = frozenset(
     content_words(
@@ -117,12 +121,13 @@ _MEASURED = frozenset(("time", "number", "when", "define", "money", "mass", "tem
 @dataclass(frozen=True)
 class Question:
     """`words`: what it is about (stemmed, each once). `kinds`: what sort of answer it wants. `names`: those words that
-    are written like names, so that an answer must be about them."""
+    are written like names, so that an answer must be about them. `subject`: what is to be defined."""
 
     text: str
     words: tuple[str, ...]
     kinds: tuple[str, ...]
     names: tuple[str, ...] = ()
+    subject: tuple[str, ...] = ()
 
     def fit(self, text: str) -> float:
         """1 to 1.7: how much a sentence looks like an answer of the wanted kind."""
@@ -145,7 +150,9 @@ def ask(text: str) -> Question:
     about = tuple(word for word in every if word not in _EMPTY)
     kinds = tuple(kind for kind, question, _ in _KINDS if re.search(question, text, _I))
     names = tuple(word for word in content_words(" ".join(_names(text))) if word in every)
-    return Question(text=text, words=about or every, kinds=kinds, names=tuple(dict.fromkeys(names)))
+    meant = _MEANS.search(text)
+    subject = tuple(content_words(meant[1])) if meant else about
+    return Question(text, subject or about or every, kinds, tuple(dict.fromkeys(names)), subject)
 
 
 def _answers(kind: str, answer: str, text: str) -> bool:

@@ -31,6 +31,11 @@ _LEANS_ON_TERM = re.compile(
     re.I,
 )
 _WAYS = frozenset("home next prev previous up index contents top back forward zurück weiter nach oben suivant".split())
+_LEANS_ON_ONE = re.compile(
+    r"^(?:the|a|an|its|each|any|some)\s+(?:[\w'’-]+\s+){1,3}?(?:of|for|in|on|to)\s+(?:this|these|that|those)\s+(?!which\b|who\b)\w+",
+    re.IGNORECASE,
+)
+"""`The default value of this macro`: of which one, the sentence before says."""
 _SHOWN = re.compile(
     r"^\W*(?:as|see)\s+(?:fig|figure|table|section|chapter|abb)|\b(?:shown|see)\s+(?:above|below)\b", re.I
 )
@@ -80,7 +85,7 @@ def is_apparatus(heading: str | None) -> bool:
 
 def leans(sentence: Sentence) -> bool:
     """Does it open with something that only the sentence before explains?"""
-    return bool(_LEANS.match(sentence.text) or _LEANS_LATER.match(sentence.text))
+    return any(pattern.match(sentence.text) for pattern in (_LEANS, _LEANS_LATER, _LEANS_ON_ONE))
 
 
 def leans_on_term(sentence: Sentence) -> bool:

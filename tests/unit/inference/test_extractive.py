@@ -117,3 +117,38 @@ def test_what_two_sources_say_is_said_once_and_cites_both() -> None:
     lines = answer(inputs).splitlines()
     assert lines[0] == "A quorum queue needs at least three nodes. [p1][p2]"
     assert lines[1].endswith("five nodes. [p3]"), "another number is no repetition"
+
+
+MEANING = InputPassage(
+    id="p3",
+    title="Leaks",
+    text=(
+        "Use --no-doubtful if these are not to be shown in a report. A summary names blocks that are doubtful leaks "
+        'and others that are lost for good. "Doubtful leak" means that some pointer leads into the middle of the block.'
+    ),
+)
+LIMITS = InputPassage(
+    id="p4",
+    title="Limits",
+    text=(
+        "The greatest number of bytes in a basket is defined by the macro MAX_BASKET. The default value of this macro "
+        "is 4 million. Baskets are used by many programs in many ways.\n\n"
+        "max_heat\n\nWhere the oven stops by itself, whatever is in it at that time.\n\nDefault: 85 degrees\n"
+    ),
+)
+
+
+def test_what_says_what_something_means_is_said_before_what_only_uses_it() -> None:
+    assert ask('What does "doubtful leak" mean in a report?', MEANING)[0].startswith('"Doubtful leak" means')
+
+
+def test_a_sentence_about_this_one_comes_with_the_one_before_it() -> None:
+    said = ask("How large can a basket be by default?", LIMITS)
+    assert [line.split(" [")[0] for line in said[:2]] == [
+        "The greatest number of bytes in a basket is defined by the macro MAX_BASKET.",
+        "The default value of this macro is 4 million.",
+    ]
+
+
+def test_a_value_is_said_of_the_term_above_it() -> None:
+    assert ask("What is the default of max_heat?", LIMITS)[0] == "max_heat - Default: 85 degrees [p4]"
