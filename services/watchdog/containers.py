@@ -99,6 +99,13 @@ def exit_of(child: str, code: int, past: Past) -> Exited:
     return Exited(child, reason, Ending.ABNORMAL if abnormal else Ending.NORMAL)
 
 
+def tells_who(event: Mapping[str, Any], seen: Container | None) -> bool:
+    """Of an event that is older than the last look at this container: does it say who is ending its present life? No
+    look can tell that. (On a busy machine what happened while nobody listened is told later than one can look.)"""
+    ending = event.get("Action") in ("kill", "oom")
+    return ending and seen is not None and seen.started_at is not None and time_of(event) > seen.started_at
+
+
 def time_of(event: Mapping[str, Any]) -> float:
     """When it happened, in seconds since the epoch."""
     return float(event.get("timeNano", 0)) / 1e9 or time.time()

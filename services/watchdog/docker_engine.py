@@ -30,6 +30,7 @@ from services.watchdog.containers import (
     exit_of,
     from_inspection,
     is_ours,
+    tells_who,
     time_of,
 )
 from services.watchdog.engine import Adopted, Appeared, EngineEvent, Vanished, Whereabouts
@@ -77,7 +78,7 @@ class DockerEngine:
         for container in await questions.until_reached(self._look):
             self._bind(container)
         known, found = {child.id for child in children}, self._containers.values()
-        extra = [_child(container) for container in found if container.child not in known]
+        extra = [Child(id=one.child, service=one.service) for one in found if one.child not in known]
         running = frozenset(container.child for container in found if container.running)
         return Adopted(running, missing=frozenset(known - set(self._containers)), extra=extra)
 
@@ -183,7 +184,7 @@ class DockerEngine:
             async with contextlib.aclosing(self._keyhole.events(since)) as events:
                 async for event in events:
                     at = float(event.get("timeNano", 0)) / 1e9
-                    if at > max(since, self._looked_at):  # what we have seen comes again after a break
+                    if at > since:  # what we have seen comes again after a break
                         since = at
                         self._on_docker_event(event)
                     self._told.set()
@@ -233,6 +234,8 @@ class DockerEngine:
         container_id, action = str(actor.get("ID", "")), str(event.get("Action", ""))
         child, service = child_of(labels)
         bound = self._containers.get(child)
+        if time_of(event) <= self._looked_at and not tells_who(event, bound):
+            return
         if action == "start":
             asks, at = labels.get(ASKS), time_of(event)
             self._started(Container(container_id, child, service, running=True, started_at=at, asks=asks))
@@ -260,7 +263,7 @@ class DockerEngine:
         self._bind(container)
         self._past.pop(container.id, None)
         if new:
-            self._events.put_nowait(Appeared(_child(container)))
+            self._events.put_nowait(Appeared(Child(id=container.child, service=container.service)))
         task = asyncio.create_task(self._report_start(container))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -294,7 +297,3 @@ class DockerEngine:
 
     def _note(self, container_id: str, **what: Any) -> None:
         self._past[container_id] = replace(self._past.get(container_id, Past()), **what)
-
-
-def _child(container: Container) -> Child:
-    return Child(id=container.child, service=container.service)

@@ -85,11 +85,17 @@ def test_without_a_broker_tree_and_ps_tell_what_the_watchdog_knows(stack: Stack,
     since = time.time()
     stack.compose("stop", "rabbitmq")
 
+    seen: list[str] = []
+
     def told() -> bool:
         drawn, said = warren(stack, "tree")
+        seen[:] = [drawn, said]
         return "- rabbitmq-1 held · stopped by you" in drawn and "the broker is away since" in said
 
-    until(told, deadline_s=SOON_S, what="the tree, and since when the broker is away")
+    try:
+        until(told, deadline_s=SOON_S, what="the tree, and since when the broker is away")
+    except AssertionError as error:
+        raise AssertionError("\n".join([str(error), *seen])) from error
     rows, said = warren(stack, "ps", "--json")
     states = {row["instance"]: (row["state"], row["restarts"]) for row in json.loads(rows)}
     assert states["rabbitmq-1"] == ("held", 0)

@@ -1,7 +1,18 @@
 """What Docker says, judged."""
 
+import pytest
+
 from services.watchdog.actions import Ending
-from services.watchdog.containers import Container, Past, child_of, ended_between, exit_of, from_inspection, is_ours
+from services.watchdog.containers import (
+    Container,
+    Past,
+    child_of,
+    ended_between,
+    exit_of,
+    from_inspection,
+    is_ours,
+    tells_who,
+)
 
 LABELS = {
     "com.docker.compose.project": "warren",
@@ -72,3 +83,21 @@ def test_one_that_runs_anew_has_ended_and_one_that_is_merely_looked_at_again_has
     assert not ended_between(seen(), seen(at=100.3))
     assert not ended_between(seen(at=None), seen())
     assert not ended_between(seen(running=False), seen(at=130.0))
+
+
+@pytest.mark.parametrize(
+    ("action", "at", "tells"),
+    [
+        ("kill", 150.0, True),
+        ("oom", 150.0, True),
+        ("kill", 50.0, False),
+        ("die", 150.0, False),
+        ("start", 150.0, False),
+    ],
+)
+def test_what_is_told_late_counts_only_if_it_says_who_ends_the_present_life(action, at, tells):
+    running = Container("c1", "a-1", "a", running=True, started_at=100.0)
+    event = {"Action": action, "timeNano": int(at * 1e9)}
+    assert tells_who(event, running) is tells
+    assert not tells_who(event, None)
+    assert not tells_who(event, Container("c1", "a-1", "a", running=True, started_at=None))
