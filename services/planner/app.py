@@ -90,7 +90,7 @@ async def _purge(service: Service, settings: Settings, clock: Callable[[], datet
     while True:
         await service.database.purge()
         async with service.database.unit(long=True) as unit:
-            await Goals(unit.connection).purge(clock() - settings.goals_kept)
+            await unit.state(Goals).purge(clock() - settings.goals_kept)
         await asyncio.sleep(PURGE_S)
 
 

@@ -1,11 +1,12 @@
 """A goal and its steps as the planner keeps them, and what may follow from their state. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from services.planner.plan import WRITE_STEP
+from services.planner.rows import replace
 from shared.contracts.goals import GoalStatus, GoalSummary, StepSpec, StepView, SubmitGoal
 from shared.contracts.report import ReportBundle, Stats, WrittenReport
 from shared.contracts.steps import RunStep, StepResult, StepUsage

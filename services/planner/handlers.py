@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.planner import budget
@@ -10,6 +10,7 @@ from services.planner.goal import Goal, Step
 from services.planner.partial import out_of_time, wrap_up
 from services.planner.plan import problems
 from services.planner.progress import Progress
+from services.planner.rows import replace
 from services.planner.settings import Settings
 from shared.contracts.goals import ENDED, CancelGoal, GoalEnded, SubmitGoal
 from shared.contracts.message import Done, Message, Refused

@@ -4,11 +4,11 @@ The write step is given to the writer once more, in a new epoch, with the extrac
 the goal ends as failed with that report when it comes back, or without one when the grace is over.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.planner.goal import OPEN_STATES, Goal
 from services.planner.plan import WRITE_STEP
+from services.planner.rows import replace
 from shared.contracts.goals import ENDED
 from shared.contracts.steps import StepsStopped
 

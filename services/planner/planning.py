@@ -1,11 +1,12 @@
 """How a goal gets its plan: an engine, open corpora, and steps that a model or rules have made."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.planner.goal import Goal
 from services.planner.handlers import Handlers
 from services.planner.progress import Progress
 from services.planner.prompt import MAX_ATTEMPTS, read_plan
+from services.planner.rows import replace
 from shared.contracts.generation import EngineDescribed, Generated
 from shared.contracts.library import CorporaOpened
 from shared.contracts.message import Refused

@@ -6,7 +6,7 @@ accepted ── admitted ──> planning ── plan made, corpora open ──>
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -27,6 +27,7 @@ from services.planner.goal import (
 from services.planner.partial import out_of_time, wrap_up
 from services.planner.plan import deterministic_plan
 from services.planner.prompt import plan_request
+from services.planner.rows import replace
 from services.planner.settings import Settings
 from services.planner.store import Goals
 from shared.contracts.findings import Remember
@@ -66,9 +67,10 @@ class Progress:
             data=data,
         )
         goal = replace(goal, last_seq=told.seq, messages=goal.messages + 1)
-        self.goals.add_event(told)
+        out = self.unit.publish(told, subject=goal.goal_id)
+        assert out is not None  # it is no reply
+        self.goals.add_event(told, out.body)
         self.goals.save(goal)
-        self.unit.publish(told, subject=goal.goal_id)
         return goal
 
     def ask(self, command: Command, goal: Goal, *, ordinal: int = 0) -> None:

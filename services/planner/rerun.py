@@ -1,9 +1,9 @@
 """Which steps of an ended goal are done again, and the steps of its next run. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from services.planner.goal import Step
+from services.planner.rows import replace
 
 STANDING = frozenset({"done", "failed"})
 """States that leave a result behind, if only the reason why there is none."""

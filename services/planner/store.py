@@ -13,6 +13,7 @@ from services.planner.tables import cancellations, events, goals, parked, parked
 from shared.contracts.goals import ENDED, GoalEvent
 from shared.messaging.asyncio_engine import AsyncConnection
 from shared.messaging.columns import is_worker
+from shared.messaging.memory import Memory
 from shared.messaging.prepared import Prepared
 
 _GOAL, _STEP = TypeAdapter(Goal), TypeAdapter(Step)
@@ -69,16 +70,22 @@ class Goals:
     is saved by `flush`, once for all changes: before a question about many goals, and at the end."""
 
     connection: AsyncConnection
+    _memory: Memory = field(default_factory=lambda: Memory(most=0), compare=False)
     _goals: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
     _steps: dict[tuple[str, int], list[Step]] = field(default_factory=dict, init=False, compare=False)
     _new: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
     _changed: dict[str, Goal] = field(default_factory=dict, init=False, compare=False)
     _new_steps: dict[tuple[str, int, str], Step] = field(default_factory=dict, init=False, compare=False)
     _changed_steps: dict[tuple[str, int, str], Step] = field(default_factory=dict, init=False, compare=False)
-    _events: list[GoalEvent] = field(default_factory=list, init=False, compare=False)
+    _events: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False)
+    _turns: dict[str | tuple[str, int], int] = field(default_factory=dict, init=False, compare=False)
 
     async def flush(self) -> None:
         """Saves what has changed. Nothing to do: costs nothing."""
+        runs = [(goal_id, run) for goal_id, run, _ in (*self._new_steps, *self._changed_steps)]
+        changed: list[str | tuple[str, int]] = [*self._new, *self._changed, *runs]
+        for key in changed:
+            self._turns[key] = self._memory.changing(key)
         if self._new:
             await _ADD.run(self.connection, [_goal_row(goal) for goal in self._new.values()])
         if self._changed:
@@ -90,16 +97,28 @@ class Goals:
         if self._changed_steps:
             await _SAVE_STEP.run(self.connection, [_step_change(step) for step in self._changed_steps.values()])
         if self._events:
-            rows = [{"goal_id": e.goal_id, "seq": e.seq, "body": e.model_dump_json()} for e in self._events]
-            await _ADD_EVENT.run(self.connection, rows)
-        for saved in (self._new, self._changed, self._new_steps, self._changed_steps, self._events):
+            await _ADD_EVENT.run(self.connection, self._events)
+        for saved in (self._new, self._changed, self._new_steps, self._changed_steps):
             saved.clear()
+        self._events.clear()
+
+    def committed(self) -> None:
+        """What is known whole need not be read for the next message. An ended goal is not asked about again."""
+        for key, turn in self._turns.items():
+            if isinstance(key, str):
+                goal = self._goals[key]
+                self._memory.keep(key, None if goal.status in ENDED else goal, turn)
+            else:
+                steps = self._steps.get(key)
+                self._memory.keep(key, tuple(steps) if steps else None, turn)
 
     def add(self, goal: Goal) -> None:
         self._goals[goal.goal_id] = self._new[goal.goal_id] = goal
 
     async def get(self, goal_id: str) -> Goal | None:
         """Locked until the end of the transaction, where the database can."""
+        if goal_id not in self._goals and (known := self._memory.get(goal_id)):
+            self._goals[goal_id] = known
         if goal_id not in self._goals:
             row = (await _GET.run(self.connection, {"key": goal_id})).one()
             if row is None:
@@ -112,11 +131,14 @@ class Goals:
         self._goals[goal.goal_id] = unsaved[goal.goal_id] = goal
 
     async def steps(self, goal_id: str, run: int) -> list[Step]:
-        found = self._steps.get((goal_id, run))
-        if found is None:
-            rows = await _STEPS.run(self.connection, {"key": goal_id, "key_run": run})
-            found = self._steps[goal_id, run] = [_STEP.validate_json(body) for body in rows.values()]
-        return list(found)
+        if (goal_id, run) not in self._steps:
+            stored = self._memory.get((goal_id, run)) or await self._stored_steps(goal_id, run)
+            self._steps[goal_id, run] = [self._changed_steps.get(_key(step), step) for step in stored]
+        return list(self._steps[goal_id, run])
+
+    async def _stored_steps(self, goal_id: str, run: int) -> list[Step]:
+        rows = await _STEPS.run(self.connection, {"key": goal_id, "key_run": run})
+        return [_STEP.validate_json(body) for body in rows.values()]
 
     def add_steps(self, goal: Goal, plan: Sequence[Step]) -> None:
         """All steps of a run, in the order of their positions."""
@@ -184,8 +206,9 @@ class Goals:
             found = (await self.connection.execute(begins)).scalars().all()
         return [_GOAL.validate_json(body) for body in found]
 
-    def add_event(self, event: GoalEvent) -> None:
-        self._events.append(event)
+    def add_event(self, event: GoalEvent, body: bytes) -> None:
+        """`body`: the event as it is told."""
+        self._events.append({"goal_id": event.goal_id, "seq": event.seq, "body": body.decode()})
 
     async def events_after(self, goal_id: str, after: int, limit: int) -> list[GoalEvent]:
         query = select(events.c.body).where(events.c.goal_id == goal_id, events.c.seq > after)
@@ -204,6 +227,7 @@ class Goals:
 
     async def purge(self, before: datetime) -> int:
         """Forgets goals that ended before this time, with their steps and events."""
+        self._memory.clear()
         await self.connection.execute(delete(cancellations).where(cancellations.c.at < before))
         result = await self.connection.execute(delete(goals).where(goals.c.ended_at < before))
         await self.connection.execute(delete(parked).where(parked.c.at < before))

@@ -25,6 +25,7 @@ from shared.messaging.asyncio_engine import AsyncConnection, AsyncEngine
 from shared.messaging.engine import away, is_outage, make_engine, refusal
 from shared.messaging.envelope import Envelope, Outgoing
 from shared.messaging.ids import derived_id
+from shared.messaging.memory import Memory
 from shared.messaging.outbox import Relay, Stored, Tables
 from shared.messaging.publish import Stamp, reply_to_request
 from shared.messaging.schema import Schema, lock_sqlite
@@ -42,6 +43,9 @@ class State(Protocol):
 
     async def flush(self) -> None: ...
 
+    def committed(self) -> None:
+        """What was saved is durable. Must not raise."""
+
 
 S = TypeVar("S", bound=State)
 
@@ -56,29 +60,30 @@ class Unit:
     outgoing: list[Outgoing] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
     states: dict[Any, "State"] = field(default_factory=dict)
+    memory: Memory = field(default_factory=lambda: Memory(most=0))
 
     def publish(
         self, message: Message, *, subject: str | None = None, key: str | None = None, to: Envelope | None = None
-    ) -> None:
-        """A command or event; or, with `to`, the reply to an earlier request. Ids derive from cause and position."""
+    ) -> Outgoing | None:
+        """A command or event; or, with `to`, the reply to an earlier request. Ids derive from cause and position. What
+        will leave; None where nobody waits for the reply."""
         if to is not None:
-            reply = reply_to_request(message, to)
-            if reply:
-                self.outgoing.append(reply)
-            return
-        identity = derived_id(self.envelope.message_id, self.stamp.service, len(self.outgoing), message.type_name())
-        self.outgoing.append(
-            self.stamp.outgoing(message, message_id=identity, cause=self.envelope, subject=subject, key=key)
-        )
+            out = reply_to_request(message, to)
+        else:
+            identity = derived_id(self.envelope.message_id, self.stamp.service, len(self.outgoing), message.type_name())
+            out = self.stamp.outgoing(message, message_id=identity, cause=self.envelope, subject=subject, key=key)
+        if out:
+            self.outgoing.append(out)
+        return out
 
     def publish_as(self, out: Outgoing) -> None:
         """A message whose id and address the caller has chosen."""
         self.outgoing.append(out)
 
-    def state(self, kind: Callable[[AsyncConnection], S]) -> S:
+    def state(self, kind: Callable[[AsyncConnection, Memory], S]) -> S:
         """The one `kind` of this unit, whoever asks for it; saved when the work is done, within the transaction."""
         if kind not in self.states:
-            self.states[kind] = kind(self.connection)
+            self.states[kind] = kind(self.connection, self.memory)
         return cast(S, self.states[kind])
 
     async def save(self) -> None:
@@ -118,6 +123,7 @@ class Database:
         self.messaging = Tables.on(tables)
         self._schema = Schema(stamp.service, tables, migrations)
         self._kept: KeptConnections | None = None
+        self._memory = Memory() if self.is_sqlite else Memory(most=0)
         self._jobs: list[_Job] = []
         self._wake = asyncio.Event()
         self._lock_file: Any = None
@@ -154,7 +160,7 @@ class Database:
         """
         cause = envelope or Envelope(message_id=derived_id("unit", self.stamp.instance, id(self), _tick()))
         async with self._transaction() as connection:
-            unit = Unit(connection, cause, self.stamp)
+            unit = Unit(connection, cause, self.stamp, memory=self._memory)
             async with off_the_loop(connection) if long and self.is_sqlite else contextlib.nullcontext():
                 yield unit
                 await unit.save()
@@ -213,7 +219,7 @@ class Database:
         """What fails is undone alone: by its savepoint, or where there is no other job by its transaction (_Undone)."""
         try:
             async with contextlib.nullcontext() if alone else savepoint(connection):
-                job.unit = unit = Unit(connection, job.envelope, self.stamp)
+                job.unit = unit = Unit(connection, job.envelope, self.stamp, memory=self._memory)
                 if not (job.once and await self._answered_before(unit)):
                     reply = await job.work(unit)
                     await unit.save()
@@ -241,6 +247,8 @@ class Database:
     def _committed(self, done: list[tuple[Unit, list[Stored]]]) -> None:
         for unit, stored in done:
             self.relay.hand_over(stored)
+            for state in unit.states.values():
+                state.committed()
             for callback in unit.callbacks:
                 callback()
 

@@ -85,7 +85,7 @@ class Tables:
 
     @cached_property
     def forget(self) -> Prepared:
-        return Prepared(delete(self.outbox).where(self.outbox.c.id == bindparam("sent")))
+        return Prepared(delete(self.outbox).where(self.outbox.c.id.between(bindparam("first"), bindparam("last"))))
 
 
 async def written() -> None:
@@ -271,8 +271,19 @@ async def load_rows(connection: AsyncConnection, tables: Tables, before: datetim
 
 
 async def forget_rows(connection: AsyncConnection, tables: Tables, ids: Sequence[int]) -> None:
+    """All at once where they follow each other, as the rows of a message do."""
     if ids:
-        await tables.forget.run(connection, [{"sent": row} for row in ids])
+        await tables.forget.run(connection, [{"first": first, "last": last} for first, last in _ranges(ids)])
+
+
+def _ranges(ids: Sequence[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for row in sorted(ids):
+        if found and row <= found[-1][1] + 1:
+            found[-1] = found[-1][0], row
+        else:
+            found.append((row, row))
+    return found
 
 
 async def purge_inbox(connection: AsyncConnection, tables: Tables, now: datetime) -> Any:

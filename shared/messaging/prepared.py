@@ -5,6 +5,7 @@ runs a hundred for each goal. What SQLAlchemy has compiled (with the types of it
 within the transaction that SQLAlchemy has begun. On PostgreSQL, where the way to the server counts, SQLAlchemy runs it.
 """
 
+import contextlib
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
@@ -63,17 +64,23 @@ class Prepared:
         many = [values] if isinstance(values, Mapping) else values
         if not many:
             return Found([], 0)
-        plan = self._plan(many, connection.dialect) if driver_of(connection) else None
-        if plan is None:
+        driver = driver_of(connection)
+        plan = self._plan(many, connection.dialect) if driver else None
+        if driver is None or plan is None:
             result = await connection.execute(self.statement, values or None)
             return Found(list(result) if result.returns_rows else [], result.rowcount)
         given = [_given(plan, each) for each in many]
+        if len(given) <= MANY and driver.is_free:
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # what is wrong, or locked, is for `straight` to meet again and say
+                return _execute(driver.opened, plan, given)
         return await straight(connection, plan.sql, _execute, plan, given, long=len(given) > MANY)
 
     def _plan(self, many: Sequence[Values], dialect: Any) -> _Plan | None:
         """All must have the same names: rows that differ are for SQLAlchemy."""
         keys = tuple(many[0])
-        if any(each.keys() != many[0].keys() for each in many[1:]):
+        if len(many) > 1 and any(each.keys() != many[0].keys() for each in many[1:]):
             return None
         if keys not in self._plans:
             self._plans[keys] = _planned(self.statement, keys, dialect)

@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +21,9 @@ from shared.messaging.asyncio_engine import AsyncConnection
 T = TypeVar("T")
 BUSY_S = 5.0
 """How long a lock that somebody else holds is waited for."""
+AT_ONCE_S, SLOW = 0.001, 100
+"""How long the loop itself waits for a commit: a fast disk takes a fifth of it. After one that took longer, so many are
+not waited for."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY)
 
 
@@ -31,6 +34,7 @@ class Connection:
         self._path, self._connection = path, None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._under_way = 0
+        self._slow = 0
         self.long = False
 
     _connection: sqlite3.Connection | None
@@ -41,18 +45,37 @@ class Connection:
         self._connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         return self
 
-    async def run(self, work: Callable[..., T], *arguments: Any, long: bool = False) -> T:
-        """Here, or in the thread; there also what meets a lock, or what a cancelled caller no longer waits for."""
-        if not (long or self.long or self._under_way):
+    @property
+    def is_free(self) -> bool:
+        """What is short may be done at once, by the caller: nothing is under way, and nothing said to be long."""
+        return not (self.long or self._under_way)
+
+    async def run(self, work: Callable[..., T], *arguments: Any, long: bool = False, soon: bool = False) -> T:
+        """Here, or in the thread; there also what meets a lock, or what a cancelled caller no longer waits for.
+        `soon`: the loop waits a moment for the thread, since to be woken by it takes longer than what it does."""
+        if self.is_free and not long:
             try:
                 return work(*arguments)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode not in _BUSY:
                     raise
+        working = self._thread.submit(_patiently, work, arguments)
+        if soon and self._is_done_at_once(working):
+            return working.result()
         self._under_way += 1
-        future = asyncio.get_running_loop().run_in_executor(self._thread, _patiently, work, arguments)
+        future = asyncio.wrap_future(working)
         future.add_done_callback(self._done)
         return await asyncio.shield(future)  # cancelled or not: it is done before what comes next
+
+    def _is_done_at_once(self, working: "Future[Any]") -> bool:
+        """Within AT_ONCE_S. A disk that was slower is not waited for so the next SLOW times."""
+        if self._slow:
+            self._slow -= 1
+            return False
+        with contextlib.suppress(TimeoutError):
+            working.exception(AT_ONCE_S)
+        self._slow = 0 if working.done() else SLOW
+        return working.done()
 
     def _done(self, future: "asyncio.Future[Any]") -> None:
         self._under_way -= 1
@@ -140,20 +163,26 @@ def driver_of(connection: AsyncConnection) -> Connection | None:
 
 
 async def straight(
-    connection: AsyncConnection, statement: str, work: Callable[..., T], *arguments: Any, long: bool = False
+    connection: AsyncConnection,
+    statement: str,
+    work: Callable[..., T],
+    *arguments: Any,
+    long: bool = False,
+    soon: bool = False,
 ) -> T:
     """What `work` does with the driver of a connection of ours. Raises what SQLAlchemy would raise of `statement`."""
     driver = driver_of(connection)
     assert driver is not None  # the caller has looked, or the engine is ours (`engine.make_engine`)
     try:
-        return await driver.run(work, driver.opened, *arguments, long=long)
+        return await driver.run(work, driver.opened, *arguments, long=long, soon=soon)
     except sqlite3.Error as error:
         raise DBAPIError.instance(statement, None, error, sqlite3.Error, dialect=connection.dialect) from error
 
 
 async def say(connection: AsyncConnection, statement: str) -> None:
     """A statement of transactions. A commit waits for the disk, so in the thread."""
-    await straight(connection, statement, sqlite3.Connection.execute, statement, long=statement == "COMMIT")
+    is_commit = statement == "COMMIT"
+    await straight(connection, statement, sqlite3.Connection.execute, statement, long=is_commit, soon=is_commit)
 
 
 @contextlib.asynccontextmanager

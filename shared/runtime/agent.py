@@ -143,6 +143,9 @@ class Agent:
             if left <= 0:
                 return failed(step, "its deadline was over before the work began")
         task = asyncio.create_task(self._worked(run, envelope))
+        await asyncio.sleep(0)
+        if task.done() and run.stopped is None:  # no sign of life is needed of what is done at once
+            return task.result()
         pulse = asyncio.create_task(self._pulse(run, envelope))
         first: set[asyncio.Future[Any]] = {task, run.stopping}
         try:

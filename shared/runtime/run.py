@@ -16,7 +16,7 @@ from shared.runtime.heartbeat import beat
 from shared.runtime.service import Service
 
 log = structlog.get_logger()
-GC_THRESHOLD = (700, 10, 10)
+GC_THRESHOLD = (7000, 10, 10)
 """Python's own, which `services/__init__.py` raises for the imports."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from shared.messaging.asyncio_engine import AsyncEngine
 from shared.messaging.engine import make_engine
-from shared.messaging.sqlite import off_the_loop
+from shared.messaging.sqlite import Connection, off_the_loop
 
 
 @pytest.fixture
@@ -95,3 +96,31 @@ async def test_what_may_take_long_runs_beside_the_loop(engine: AsyncEngine) -> N
         await connection.execute(text("INSERT INTO t VALUES (note() + :n)"), [{"n": 1}, {"n": 2}])
         await connection.execute(text("SELECT note()"))
     assert here == [True, False, False, False, True]
+
+
+async def test_a_slow_disk_holds_the_loop_up_for_a_moment_once(engine: AsyncEngine) -> None:
+    """A commit that takes long is waited for beside the loop; the next ones are so at once."""
+    driver = await Connection(":memory:").open()
+    gate = threading.Event()
+    ended = asyncio.Event()
+    first = asyncio.create_task(driver.run(gate.wait, 30, long=True, soon=True))
+    asyncio.get_running_loop().call_later(0.05, ended.set)
+    await asyncio.wait_for(ended.wait(), 30)  # the loop goes on meanwhile
+    assert not first.done()
+    gate.set()
+    assert await asyncio.wait_for(first, 30)
+    here = threading.Event()
+    second = asyncio.create_task(driver.run(here.wait, 30, long=True, soon=True))
+    await asyncio.sleep(0)
+    here.set()  # reached only if nobody waits on the loop
+    assert await asyncio.wait_for(second, 30)
+    assert await driver.run(int, "7", long=True, soon=True) == 7
+    await driver.close()
+
+
+async def test_what_fails_at_once_fails_as_it_would_later(engine: AsyncEngine) -> None:
+    driver = await Connection(":memory:").open()
+    with pytest.raises(ValueError, match="invalid literal"):
+        await driver.run(int, "x", long=True, soon=True)
+    assert await driver.run(int, "7", long=True, soon=True) == 7
+    await driver.close()
