@@ -99,8 +99,10 @@ async def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _run(home: Path, url: str, ways: dict[str, Call], options: argparse.Namespace) -> dict[str, Any]:
-    hops = await goals.hops(url)
-    disk = await asyncio.to_thread(goals.commits, home / "data" / f"commit-{uuid4().hex[:6]}.db")
+    async with goals.hopping(url) as hop:
+        hops = [await hop() for _ in range(goals.HOPS)]
+    with goals.committing(home / "data" / f"commit-{uuid4().hex[:6]}.db") as commit:
+        disk = [commit() for _ in range(goals.COMMITS)]
     took: dict[str, Any] = {"hop_s": stage.middle(hops), "commit_s": stage.middle(disk)}
     for at_once in options.at_once:
         for name, call in ways.items():
