@@ -2,7 +2,7 @@
 
 from services.inference.app import build
 from services.inference.settings import Settings
-from shared.runtime.run import run
+from shared.runtime.run import start
 
 if __name__ == "__main__":
-    run(build(Settings()))
+    start("inference", build, Settings())

@@ -102,7 +102,7 @@ def _engines(settings: Settings, service: Service) -> Engines:
     rules = settings.rules
     local = rules.is_local
     for server in rules.servers:
-        if server.url not in settings.openai_servers:
+        if server.url not in (*settings.openai_servers, *settings.urls):
             log.warning(
                 "server_not_used", url=server.url, reason="infra/routing.toml has a key for it, but it is not listed"
             )
@@ -111,8 +111,12 @@ def _engines(settings: Settings, service: Service) -> Engines:
         key = rules.key_of(url, usual=usual, environ=os.environ)
         return OpenAIHost(url, key, settings.num_ctx, first, between, local(url))
 
+    def ollama(url: str) -> OllamaHost:
+        key = rules.key_of(url, usual="", environ=os.environ)
+        return OllamaHost(url, settings.num_ctx, first, between, local(url), key)
+
     return Engines(
-        ollama=[OllamaHost(url, settings.num_ctx, first, between, local(url)) for url in settings.urls],
+        ollama=[ollama(url) for url in settings.urls],
         openai=[openai(url) for url in settings.openai_servers],
         programs=[LlamaCli(settings.llamacli, folder, settings.num_ctx, first, between)]
         if (folder := settings.llamacli_folder)

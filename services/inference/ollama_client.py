@@ -21,6 +21,7 @@ from shared.contracts.generation import Generate
 from shared.contracts.sensitivity import USUAL, Sensitivity
 
 if TYPE_CHECKING:
+    import httpx
     import ollama
 
 
@@ -34,6 +35,8 @@ class OllamaHost:
     between_tokens: timedelta = timedelta(seconds=60)
     local: bool = False
     """May it be sent what is restricted (routing.py)?"""
+    api_key: str | None = field(default="", repr=False)
+    """Of this host's own entry in the routing table; "" for none, None where its variable is not set."""
     _capabilities: dict[str, frozenset[str]] = field(default_factory=dict)
     """By model, as the host names them: completion, embedding, tools, vision."""
     _digests: dict[str, str | None] = field(default_factory=dict)
@@ -49,11 +52,24 @@ class OllamaHost:
             # No proxy from the environment: these are hosts of one's own, and loopback must not leave the machine.
             # No redirects: what is asked here goes nowhere else.
             timeout = httpx.Timeout(silence, connect=PROBE_S)
-            self._client = ollama.AsyncClient(host=self.url, timeout=timeout, trust_env=False, follow_redirects=False)
+            # Its own key or none: the library would send OLLAMA_API_KEY to every host, which is not everyone's to know.
+            self._client = ollama.AsyncClient(
+                host=self.url, timeout=timeout, trust_env=False, follow_redirects=False, auth=self.sign
+            )
         return self._client
+
+    def sign(self, request: httpx.Request) -> httpx.Request:
+        """With this host's key, or none."""
+        request.headers.pop("authorization", None)
+        if self.api_key:
+            request.headers["authorization"] = f"Bearer {self.api_key}"
+        return request
 
     async def probe(self) -> Host:
         """What the host has now. Never raises: an error is part of the answer."""
+        if self.api_key is None:
+            why = f"{self.url}: the variable that infra/routing.toml names for its key is not set"
+            return Host(self.url, error=why)
         try:
             async with asyncio.timeout(PROBE_S):
                 await listens(self.url, port=11434)
@@ -134,7 +150,9 @@ class OllamaHost:
         import httpx
         import ollama
 
-        async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S, follow_redirects=False) as client:
+        async with httpx.AsyncClient(
+            trust_env=False, timeout=PROBE_S, follow_redirects=False, auth=self.sign
+        ) as client:
             answer = await client.post(f"{self.url}/api/show", json={"model": model})
         said = answer.json() if answer.content else {}
         if answer.status_code != 200 or not isinstance(said, dict):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.errors import WarrenError
+from shared.errors import ConfigurationError
 
 MILLION = 1_000_000
 
@@ -23,14 +23,14 @@ class Price:
 
 
 def read_prices(path: Path) -> tuple[Price, ...]:
-    """The table, in its order. Raises WarrenError that names the file and what is wrong in it."""
+    """The table, in its order. Raises ConfigurationError that names the file and what is wrong in it."""
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("price", [])
         prices = tuple(Price(str(row["model"]), float(row["read"]), float(row["written"])) for row in rows)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WarrenError(f"WARREN_PRICES {path}: {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"WARREN_PRICES {path}: {type(error).__name__}: {error}") from error
     if negative := next((price for price in prices if price.read < 0 or price.written < 0), None):
-        raise WarrenError(f"WARREN_PRICES {path}: {negative.model} has a negative price")
+        raise ConfigurationError(f"WARREN_PRICES {path}: {negative.model} has a negative price")
     return prices
 
 

@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"http://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?(?:
 
 @dataclass(frozen=True)
 class Server:
-    """An OpenAI-compatible server with a key of its own. `key_env`: the variable that has it; "" for no key."""
+    """A server with a key of its own. `key_env`: the variable that has it; "" for no key."""
 
     url: str
     key_env: str

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 
 from services.inference.routing import Routing
 from services.inference.routing_file import read_routing
+from shared.errors import ConfigurationError
 from shared.runtime.settings import MeshSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,15 +73,19 @@ class Settings(MeshSettings):
 
     @property
     def rules(self) -> Routing:
-        """Raises WarrenError that names file, line and field."""
+        """Raises ConfigurationError that names file, line and field."""
         path = self.routing or ROOT / "infra" / "routing.toml"
         return read_routing(path) if self.routing or path.exists() else Routing()
 
     @property
     def openai_key(self) -> str:
-        """Raises OSError when the key's file cannot be read."""
+        """Raises ConfigurationError when the key's file cannot be read."""
         if self.openai_api_key_file is not None:
-            return self.openai_api_key_file.read_text().strip()
+            try:
+                return self.openai_api_key_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is no text"  # never what stands in it
+                raise ConfigurationError(f"WARREN_OPENAI_API_KEY_FILE {self.openai_api_key_file}: {why}") from None
         return self.openai_api_key.get_secret_value()
 
 

@@ -5,7 +5,8 @@ import gc
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
@@ -14,10 +15,28 @@ from shared.errors import ConfigurationError, WarrenError
 from shared.runtime import logging
 from shared.runtime.heartbeat import beat
 from shared.runtime.service import Service
+from shared.runtime.settings import MeshSettings
 
 log = structlog.get_logger()
+S = TypeVar("S", bound=MeshSettings)
 GC_THRESHOLD = (7000, 10, 10)
 """Python's own, which `services/__init__.py` raises for the imports."""
+
+
+def start(name: str, build: Callable[[S], Service], settings: S) -> None:
+    """`run` for a service whose `build` reads tables that may be wrong: that ends it like a wrong setting."""
+    instance = settings.instance_of(name)
+    logging.configure(service=name, instance=instance, level=settings.log_level, form=settings.log_format)
+    try:
+        service = build(settings)
+    except ConfigurationError as error:
+        _cannot_start(error)
+    run(service)
+
+
+def _cannot_start(error: ConfigurationError) -> NoReturn:
+    log.error("cannot_start", reason=error.reason, setting=error.field, hint=error.hint)
+    sys.exit(2)
 
 
 def run(service: Service) -> None:
@@ -33,8 +52,7 @@ def run(service: Service) -> None:
     try:
         asyncio.run(_run(service))
     except ConfigurationError as error:
-        log.error("cannot_start", reason=error.reason, setting=error.field, hint=error.hint)
-        sys.exit(2)
+        _cannot_start(error)
     except WarrenError as error:
         log.error("failed", reason=error.reason, hint=error.hint)
         sys.exit(1)

@@ -1,5 +1,9 @@
 """The routing table that is shipped, and the errors that a wrong one gives."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +77,26 @@ def test_a_key_that_stands_there_itself_is_not_repeated() -> None:
 def test_one_that_is_named_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="WARREN_ROUTING"):
         _ = Settings(routing=tmp_path / "none.toml").rules
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("WARREN_ROUTING", 'local_host = ["a"]', "line 1: local_host: unknown field"),
+        ("WARREN_PRICES", "price = 3", "WARREN_PRICES "),
+        ("WARREN_OPENAI_API_KEY_FILE", None, "No such file or directory"),
+    ],
+)
+def test_a_wrong_file_ends_the_service_with_one_line_and_code_2(
+    tmp_path: Path, name: str, text: str | None, said: str
+) -> None:
+    file = tmp_path / "file"
+    if text is not None:
+        file.write_text(text)
+    environ = {**os.environ, "WARREN_OPENAI_URLS": "http://127.0.0.1:9", name: str(file), "WARREN_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "services.inference"]
+    ended = subprocess.run(command, env=environ, cwd=SHIPPED.parents[1], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert json.loads(line)["event"] == "cannot_start"
+    assert said in line

@@ -1,6 +1,7 @@
 """Clients of model servers over real sockets: what is asked of one server goes to no other, nor does its key."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -119,3 +120,32 @@ async def test_a_server_whose_key_is_not_there_is_not_asked() -> None:
         seen = await OpenAIHost(stub.url, None).probe()
     assert "the variable that infra/routing.toml names for its key is not set" in (seen.error or "")
     assert stub.keys == []
+
+
+@pytest.mark.parametrize(("key", "sent"), [("", None), ("its own", "Bearer its own")])
+async def test_an_ollama_gets_the_key_of_its_own_entry_and_never_the_librarys(
+    monkeypatch: pytest.MonkeyPatch, key: str, sent: str | None
+) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "of another host")
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n" + b'{"models":[]}')
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host = OllamaHost(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", api_key=key)
+    assert (await host.probe()).error is None
+    await host.close()
+    server.close()
+    found = [line for head in heads for line in head.split("\r\n") if line.startswith("authorization:")]
+    assert len(heads) >= 2
+    assert found == ([f"authorization: {sent.lower()}"] * len(heads) if sent else [])
+
+
+async def test_an_ollama_whose_variable_is_not_set_is_not_asked() -> None:
+    host = OllamaHost("http://127.0.0.1:9", api_key=None)
+    assert "for its key is not set" in str((await host.probe()).error)
