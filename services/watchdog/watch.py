@@ -217,8 +217,8 @@ class Watch:
         for name in ready:
             if self._since.get(name) == since[name]:  # a closer look takes a moment: it may be another process now
                 self._perform(self.supervisor.handle(Started(name), self.clock()))
-        for one in hung:
-            if self._since.get(one.id) == since[one.id]:
+        for one in hung:  # without a way to Docker who is dead looks like one that hangs, and neither can be killed
+            if self._since.get(one.id) == since[one.id] and getattr(self.engine, "away_since", None) is None:
                 log.warning("killing", child=one.id, reason=one.reason)
                 self._since[one.id] = self.clock()  # once is enough: the next judgement is not before its time-out
                 kill = functools.partial(self.engine.kill, why=one.reason)

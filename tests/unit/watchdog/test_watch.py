@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from services.watchdog.actions import Ending, Exited, Report
 from services.watchdog.announcements import Announcements
 from services.watchdog.engine import Adopted, Whereabouts
 from services.watchdog.handlers import Handlers
+from services.watchdog.liveness import Hung, Watched
 from services.watchdog.supervision import Status, Supervisor
 from services.watchdog.tree import Child, Group, OnExhausted
 from services.watchdog.watch import SAME_BREATH_S, Watch
@@ -252,3 +254,31 @@ async def test_what_stopped_in_the_same_breath_as_the_watchdog_was_the_hosts_end
     room.watch.leave()
     kept = json.loads((tmp_path / "run" / "supervision.json").read_text())["children"]["memory-1"]
     assert kept["held"] is not wanted
+
+
+class Blind(MemoryEngine):
+    """Without a way to Docker: since when, in seconds since the epoch."""
+
+    away_since: float | None = 1.0
+
+    def whereabouts(self, child_id: str) -> Whereabouts:
+        return replace(super().whereabouts(child_id), beats=True)
+
+
+async def test_without_a_way_to_docker_nobody_is_called_hung_again_and_again(tmp_path: Path):
+    """The dead look like those that hang then: none can be told from the other, and none can be killed."""
+    engine = Blind()
+    room = Room(tmp_path, engine)
+
+    async def silent(watched: Sequence[Watched], clock: object) -> tuple[list[str], list[Hung]]:
+        return [], [Hung(one.id, "hung: silent for 2.6 s") for one in watched]
+
+    room.watch._vigil.round = silent  # type: ignore[method-assign, assignment]
+    await room.up()
+    await room.watch._judge()
+    await asyncio.gather(*room.watch._chains.values())
+    assert engine.calls == []
+    engine.away_since = None
+    await room.watch._judge()
+    await room.until(lambda: "kill memory-1" in engine.calls)
+    await room.close()
