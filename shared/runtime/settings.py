@@ -6,9 +6,9 @@ import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
@@ -33,7 +33,7 @@ class MeshSettings(BaseSettings):
     """Where to write the local heartbeat; none without a watchdog."""
     keeper_fd: int | None = None
     """A pipe that closes when the keeper dies: then so do we."""
-    crash_file: Path | None = None
+    crash_file: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """For tests: a file that names the point at which a process is to be killed (shared/crashpoints.py)."""
     log_level: str = "INFO"
     log_format: str = Field(default="", pattern="^(|json|text)$")

@@ -14,6 +14,8 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 WARREN = ROOT / ".venv/bin/warren"
 SERVICES = ("planner", "memory", "inference", "researcher", "writer", "watchdog")
+FAULT_FILE = "/run/warren/fault"
+"""Where a container reads whether it is to misbehave; on a volume, since it has to be there when it starts again."""
 ENDED = {"done", "failed", "cancelled"}
 
 
@@ -93,10 +95,11 @@ class Stack:
         docker("kill", *killed)
         return killed
 
-    def warren(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def warren(self, *arguments: str, timeout_s: float = 120, said: str = "") -> subprocess.CompletedProcess[str]:
+        """`said`: its standard input."""
         return subprocess.run(
-            [WARREN, *arguments], cwd=self.home.parent, capture_output=True, text=True, timeout=timeout_s,
-            env={**self.env, "WARREN_AMQP_URL": self.url, "WARREN_HOME": str(self.home)}, stdin=subprocess.DEVNULL,
+            [WARREN, *arguments], cwd=self.home.parent, capture_output=True, text=True, timeout=timeout_s, input=said,
+            env={**self.env, "WARREN_AMQP_URL": self.url, "WARREN_HOME": str(self.home)},
         )  # fmt: skip
 
     def json(self, *arguments: str, timeout_s: float = 120) -> Any:

@@ -1,10 +1,13 @@
 """The fault matrix in containers: every fault x every part, one container struck, and it runs again by itself.
 
 A run takes an eighth of the cells, other ones each day (the test ids say which); with WARREN_SOAK=1 all. Left out:
-memory taken within a broker or database, where there is no Python to take it.
+memory taken within a broker or database, where there is no Python to take it; a loop that blocks and a failure at each
+start of what is no service: the others' loops stand still when they are paused, and who fails at each start is given up
+alike. What nobody can do to a process from outside it does itself (`shared/crashpoints.py`).
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,15 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.docker.stack import Stack, docker, until
+from tests.e2e.docker.stack import FAULT_FILE, Stack, docker, until
 
 ORDER = 2
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 OURS = ("planner", "memory", "inference", "researcher", "writer", "socket-proxy", "watchdog")
-FAULTS = ("docker kill", "SIGKILL", "docker pause", "SIGSTOP", "OOM")
-CELLS = [f"{fault}, {part}" for fault in FAULTS[:3] for part in (*OURS, "rabbitmq", "postgres")]
-CELLS += [f"{fault}, {part}" for fault in FAULTS[3:] for part in OURS]
+KINDS = ("docker kill", "SIGKILL", "docker pause", "SIGSTOP", "OOM")
+CELLS = [f"{fault}, {part}" for fault in KINDS[:3] for part in (*OURS, "rabbitmq", "postgres")]
+CELLS += [f"{fault}, {part}" for fault in KINDS[3:] for part in OURS]
 CELLS += ["SIGSTOP, rabbitmq", "SIGSTOP, postgres"]
+CELLS += [f"{fault}, {part}" for fault in ("blocked loop", "exit 1 at start") for part in OURS[:5]]
 SHARE, HEALED_S = 8, 120.0
 
 
@@ -40,13 +44,48 @@ def test_every_cell_has_its_day() -> None:
 def test_is_healed(cell: str, stack: Stack) -> None:
     fault, part = cell.split(", ")
     until(lambda: all_well(stack), deadline_s=HEALED_S, what="all run")
-    victim = stack.containers(part)[0]
-    before = started(victim)
-    strike(fault, victim)
-    until(lambda: started(victim) > before and running(victim), deadline_s=HEALED_S, what=f"{part} runs again")
+    victims = stack.containers(part)
+    before = {victim: started(victim) for victim in victims}
+    if fault == "exit 1 at start":
+        fails_to_start(stack, part, victims[0])
+    elif fault == "blocked loop":
+        misbehaves(f"{part}!block", victims[0])
+    else:
+        strike(fault, victims[0])
+    struck = victims if fault == "blocked loop" else victims[:1]  # the first of them to look blocks
+
+    def again() -> bool:
+        return any(started(one) > before[one] and running(one) for one in struck)
+
+    until(again, deadline_s=HEALED_S, what=f"{part} runs again")
     until(lambda: all_well(stack), deadline_s=HEALED_S, what="all run")
     report = stack.json("ask", "How do RabbitMQ and Kafka differ?", "--corpus", "brokers", "--engine", "extractive")
     assert report["status"] == "done"
+
+
+def misbehaves(what: str, victim: str) -> None:
+    """Written by the victim's own user, who may take it away again."""
+    docker("exec", victim, "sh", "-c", f"echo '{what}' > {FAULT_FILE}")
+
+
+def fails_to_start(stack: Stack, part: str, victim: str) -> None:
+    """Until it is given up; then it is let go, and starts."""
+    user = docker("inspect", "-f", "{{.Config.User}}", victim).strip()
+    misbehaves(f"{part}!exit", victim)
+    docker("kill", victim)
+    until(lambda: "quarantined" in states(stack, part), deadline_s=HEALED_S, what=f"{part} is in quarantine")
+    beats = f"{stack.project}_beats:{Path(FAULT_FILE).parent}"
+    docker(
+        "run", "--rm", "--network", "none", "-u", user, "-v", beats, "--entrypoint", "rm", "warren:local", FAULT_FILE
+    )
+    released = stack.warren("release", part)
+    assert released.returncode == 0, released.stderr
+
+
+def states(stack: Stack, part: str) -> list[str]:
+    listed = stack.warren("ps", "--json")
+    rows = json.loads(listed.stdout) if listed.returncode == 0 else []
+    return [row["state"] for row in rows if row["service"] == part]
 
 
 def strike(fault: str, container: str) -> None:

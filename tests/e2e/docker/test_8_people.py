@@ -1,0 +1,92 @@
+"""What people and the work order: replicas that come and go, a mesh that is taken down and put up again."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.docker.stack import ROOT, Stack, Witness, until
+
+ORDER = 7
+SOON_S, GOALS = 180.0, 12
+CORPUS = "brokers"
+RULE = "autoscale = { min = 1, max = 3, queued = 1, cool_down_s = 3 }"
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def witness(stack: Stack, tmp_path: Path) -> Iterator[Witness]:
+    witness = Witness(stack.project, tmp_path / "events.jsonl")
+    yield witness
+    witness.end()
+
+
+def started(witness: Witness, since: float) -> list[str]:
+    told = [event["Actor"]["Attributes"] for event in witness.events(since) if event["status"] == "start"]
+    return sorted(one["com.docker.compose.service"] for one in told if "warren.supervise.id" in one)
+
+
+def states(stack: Stack) -> dict[str, str]:
+    """Instance -> its state; empty while nobody answers."""
+    listed = stack.warren("ps", "--json")
+    return {row["instance"]: row["state"] for row in json.loads(listed.stdout)} if listed.returncode == 0 else {}
+
+
+def all_run(stack: Stack) -> bool:
+    return set(states(stack).values()) == {"running"}
+
+
+def researchers(stack: Stack) -> int:
+    return sum(name.startswith("researcher-") and state == "running" for name, state in states(stack).items())
+
+
+@pytest.fixture
+def elastic(stack: Stack) -> Iterator[Stack]:
+    """With a rule for researchers; afterwards the tree is as it was and all of them run."""
+    until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
+    file = Path(stack.env["WARREN_TREE_FOLDER"]) / "supervision.toml"
+    shipped = (ROOT / "infra/supervision.toml").read_text()
+    row = '{ service = "researcher", replicas = 1 }'
+    assert row in shipped
+    file.write_text(shipped.replace(row, row.replace(" }", f", {RULE} }}")))
+    reload(stack)
+    yield stack
+    file.write_text(shipped)
+    reload(stack)
+    for service in ("inference", "researcher"):
+        stack.warren("release", service)
+    until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
+
+
+def reload(stack: Stack) -> None:
+    done = stack.warren("reload")
+    assert done.returncode == 0, done.stderr
+
+
+def test_idle_replicas_are_stopped_and_work_starts_them_again(elastic: Stack, witness: Witness):
+    until(lambda: researchers(elastic) == 1, deadline_s=SOON_S, what="idle researchers are stopped")
+    assert len(elastic.containers("researcher", stopped=True)) == 3, "compose's containers stay"
+    assert elastic.warren("stop", "inference").returncode == 0  # so that work waits
+    goals = [f"How do RabbitMQ and Kafka differ? ({number})" for number in range(GOALS)]
+    published = elastic.warren("publish", "--corpus", CORPUS, "--engine", "extractive", said="\n".join(goals))
+    assert published.returncode == 0, published.stderr
+    until(lambda: researchers(elastic) == 3, deadline_s=SOON_S, what="queued work starts all of them")
+    assert elastic.warren("release", "inference").returncode == 0
+    ended = elastic.all_ended(set(goals), deadline_s=SOON_S)
+    assert {goal["status"] for goal in ended.values()} == {"done"}
+    until(lambda: researchers(elastic) == 1, deadline_s=SOON_S, what="they are idle again")
+
+
+def test_a_mesh_that_is_taken_down_by_hand_stays_down_and_comes_back_whole(stack: Stack, witness: Witness):
+    until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
+    since = time.time()
+    stack.compose("down", "--timeout", "20")
+    assert started(witness, since) == [], "nobody is restarted while the mesh is taken down"
+    assert stack.containers("planner", stopped=True) == []
+    stack.up("--scale", "researcher=3")
+    until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
+    assert started(witness, since).count("researcher") == 3, "each once, by compose"
+    report = stack.json("ask", "How do RabbitMQ and Kafka differ?", "--corpus", CORPUS, "--engine", "extractive")
+    assert report["status"] == "done", "and what it had stored is there"
