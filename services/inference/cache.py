@@ -92,7 +92,8 @@ class Cache:
         request = (await connection.execute(asked)).scalar()
         if request is None:  # stopped, or answered by another replica
             return None
-        mine = found.model_copy(update={"call": Generate.model_validate_json(request).call, "cached": True})
+        own = {"call": Generate.model_validate_json(request).call, "cached": True, "shared": True}
+        mine = found.model_copy(update=own)
         done = {"state": "done", "failed": False, "result": mine.model_dump_json(), "used": used, "share": None}
         await connection.execute(update(generations).where(columns.id == call).values(**done))
         envelopes = (await connection.execute(select(waiters.c.envelope).where(waiters.c.call == call))).scalars().all()

@@ -72,7 +72,8 @@ class Inference:
         found = await self.ledger.earlier(unit.connection, message)
         if found is None:
             return None
-        answer = found.model_copy(update={"call": message.call, "cached": True})
+        earlier = found.shared or found.call.run < message.call.run  # another try of this run has not told what it paid
+        answer = found.model_copy(update={"call": message.call, "cached": True, "shared": earlier})
         return answer if await self.ledger.add(unit.connection, message, self.clock(), result=answer) else None
 
     async def on_embed(self, message: Embed, _: Envelope) -> Embedded | Refused:

@@ -95,7 +95,8 @@ class Timings(Value):
 
 class Generated(Reply, owner="inference", name="generated"):
     """The answer. `finish`: `stop` is success; `length` never is; `unsupported`: this engine cannot do this purpose;
-    `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid.
+    `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid now.
+    `shared`: an equal call of another step or goal, or of an earlier run, has paid for it: it counts in no budget.
     `thinking`: what a model reasoned before its answer, where its server keeps that apart. `cost`: US dollars by the
     table of prices; null when it has none for this model, or nothing came back. `tool_calls`: what the model asks to
     have called before it goes on, with `finish` `stop`. `error_kind`: which trouble it was, in one word (`missing`,
@@ -116,6 +117,7 @@ class Generated(Reply, owner="inference", name="generated"):
     cost: float | None = None
     tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=lambda calls: not calls)
     error_kind: str | None = Field(default=None, exclude_if=lambda kind: kind is None)
+    shared: bool = Field(default=False, exclude_if=lambda shared: not shared)
 
 
 class Embed(Command, owner="inference", name="embed"):

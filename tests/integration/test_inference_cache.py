@@ -44,6 +44,7 @@ async def test_a_thousand_equal_prompts_are_one_call(url: str) -> None:
     assert len({each[0].text for each in given}) == 1
     assert len({each[0].call.goal_id for each in given}) == 1000, "each has its own key"
     assert sorted(each[0].cached for each in given) == [False] + [True] * 999
+    assert sorted(each[0].shared for each in given) == [False] + [True] * 999, "paid for by one of them only"
 
 
 @pytest.mark.docker

@@ -129,6 +129,22 @@ async def test_a_late_result_is_dropped(url: str) -> None:
             assert await ledger.finish(unit.connection, slow, result, now=_now()) is None
 
 
+async def test_an_answer_of_an_earlier_run_is_paid_for_and_one_of_an_earlier_try_is_not_yet_told(
+    url: str, tmp_path: Path
+) -> None:
+    request = fresh()
+    again = {name: request.model_copy(update={"call": request.call.model_copy(update=key)})
+             for name, key in {"run": {"run": 2}, "try": {"epoch": 1}}.items()}  # fmt: skip
+    async with mesh(url, script=scripted(tmp_path)) as one:
+        await one.postbox.reply(await one.ask(request))
+        tried = await one.postbox.reply(await one.ask(again["try"]))
+        rerun = await one.postbox.reply(await one.ask(again["run"]))
+        same = await one.postbox.reply(await one.ask(request))
+    assert (tried.cached, tried.shared) == (True, False)
+    assert (rerun.cached, rerun.shared) == (True, True)
+    assert (same.cached, same.shared) == (True, False)
+
+
 async def test_a_stopped_goal_ends_within_a_second_and_what_is_done_stays(url: str, tmp_path: Path) -> None:
     script = scripted(tmp_path, answers=[{"match": "hang", "fault": "hang"}, {"text": "Yes [p1]."}])
     done = fresh()

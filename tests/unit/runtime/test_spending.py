@@ -58,3 +58,12 @@ def test_quoting_is_free_and_never_refused() -> None:
     assert step.bounded(free) == free
     assert usage_of([answer(engine="extractive", seconds=1), answer(tokens=3, seconds=2)]).calls == 1
     assert not step.cut_short
+
+
+def test_what_an_equal_call_has_paid_for_counts_in_no_budget() -> None:
+    step = spending(tokens=500, seconds=10)
+    step.answers.append(answer(tokens=400, seconds=9).model_copy(update={"cached": True, "shared": True}))
+    assert (step.usage.calls, step.usage.tokens_out, step.usage.model_s) == (0, 0, 0)
+    assert step.bounded(request()).max_tokens == 400
+    step.answers.append(answer(tokens=100, seconds=4).model_copy(update={"cached": True}))
+    assert step.usage.tokens_out == 100, "its own, asked for again after a crash"
