@@ -69,8 +69,8 @@ class Spending:
 
 
 def usage_of(answers: Iterable[Generated]) -> StepUsage:
-    """What these answers cost. The built-in extractive engine is no model and costs nothing; nor does what an equal call
-    has paid for. The ledger's answer to the same call counts: who asked the first time may have died since."""
+    """What these answers cost. The built-in extractive engine is no model and costs nothing; nor does what an equal
+    call has paid for. The ledger's answer to the same call counts: who asked the first time may have died since."""
     paid = [answer for answer in answers if answer.engine != FREE and not answer.shared]
     return StepUsage(
         calls=len(paid),
