@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from services.cli import compose
 from services.cli.console import duration, print_json, say
 from services.cli.handshake import broker_at
 from services.cli.mesh import locate
@@ -61,6 +62,10 @@ def tree(*, as_json: AsJson = False, url: Url = None) -> int:
 def reload(*, as_json: AsJson = False, url: Url = None) -> int:
     """Read supervision.toml again: what is new starts, what is gone stops, the rest goes on."""
     mesh = locate(url)
+    if mesh.mode == "docker":  # there are two watchdogs, and a message reaches one of them
+        compose.show("kill", "--signal", "HUP", "watchdog")
+        say("the watchdogs read their tree again: `warren tree` says what came of it")
+        return Exit.DONE
     answers: list[TreeReloaded] = []
 
     async def work() -> int:

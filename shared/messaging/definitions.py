@@ -38,7 +38,7 @@ from shared.contracts.models import (
 from shared.contracts.redrive import RetryGoal
 from shared.contracts.sessions import DropSession, KeepTurn, ListSessions, OpenSession, ShowSession
 from shared.contracts.stream import ReadTokens, WatchTokens
-from shared.contracts.supervision import ListChildren
+from shared.contracts.supervision import DescribeTree, ListChildren
 from shared.contracts.tokens import ShowTokens
 from shared.messaging import topology
 from shared.messaging.topology import CLIENT as CLIENT
@@ -50,7 +50,7 @@ SERVICES = tuple(name for name in topology.SERVICES if name != "cli")
 
 _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
-    RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeEngine, ShowTokens,
+    RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeTree, DescribeEngine, ShowTokens,
     ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
     Generate, ReadTokens, WatchTokens, OpenSession, KeepTurn, ShowSession, ListSessions, DropSession,
     CopyModel, CreateModel,

@@ -102,6 +102,15 @@ class Stack:
             env={**self.env, "WARREN_AMQP_URL": self.url, "WARREN_HOME": str(self.home)},
         )  # fmt: skip
 
+    def by_hand(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Of somebody who is in the checkout, and has a `.warren/` that `warren up` made: orders go by compose."""
+        self.home.mkdir(exist_ok=True)
+        (self.home / "mesh.json").write_text(json.dumps({"mode": "docker", "amqp_url": self.url}))
+        return subprocess.run(
+            [WARREN, *arguments], env={**self.env, "WARREN_HOME": str(self.home)}, capture_output=True, text=True,
+            timeout=timeout_s, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def json(self, *arguments: str, timeout_s: float = 120) -> Any:
         """What a command prints with --json; fails if it fails."""
         done = self.warren(*arguments, "--json", timeout_s=timeout_s)

@@ -5,14 +5,13 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.docker.stack import WARREN, Stack, Witness, docker, until
+from tests.e2e.docker.stack import Stack, Witness, docker, until
 
 ORDER = 5
 SOON_S = 120.0
@@ -33,11 +32,7 @@ def starts(witness: Witness, since: float) -> list[str]:
 
 
 def warren(stack: Stack, *words: str) -> tuple[str, str]:
-    """A command of somebody who is in the checkout, and has a `.warren/` that `warren up` made."""
-    stack.home.mkdir(exist_ok=True)
-    (stack.home / "mesh.json").write_text(json.dumps({"mode": "docker", "amqp_url": stack.url}))
-    env = {**stack.env, "WARREN_HOME": str(stack.home)}
-    done = subprocess.run([WARREN, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = stack.by_hand(*words)
     return (done.stdout, done.stderr) if done.returncode == 0 else ("", done.stderr)
 
 

@@ -56,24 +56,24 @@ def elastic(stack: Stack) -> Iterator[Stack]:
     file.write_text(shipped)
     reload(stack)
     for service in ("inference", "researcher"):
-        stack.warren("release", service)
+        stack.by_hand("release", service)
     until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
 
 
 def reload(stack: Stack) -> None:
-    done = stack.warren("reload")
+    done = stack.by_hand("reload")
     assert done.returncode == 0, done.stderr
 
 
 def test_idle_replicas_are_stopped_and_work_starts_them_again(elastic: Stack, witness: Witness):
     until(lambda: researchers(elastic) == 1, deadline_s=SOON_S, what="idle researchers are stopped")
     assert len(elastic.containers("researcher", stopped=True)) == 3, "compose's containers stay"
-    assert elastic.warren("stop", "inference").returncode == 0  # so that work waits
+    assert elastic.by_hand("stop", "inference").returncode == 0  # so that work waits
     goals = [f"How do RabbitMQ and Kafka differ? ({number})" for number in range(GOALS)]
     published = elastic.warren("publish", "--corpus", CORPUS, "--engine", "extractive", said="\n".join(goals))
     assert published.returncode == 0, published.stderr
     until(lambda: researchers(elastic) == 3, deadline_s=SOON_S, what="queued work starts all of them")
-    assert elastic.warren("release", "inference").returncode == 0
+    assert elastic.by_hand("release", "inference").returncode == 0
     ended = elastic.all_ended(set(goals), deadline_s=SOON_S)
     assert {goal["status"] for goal in ended.values()} == {"done"}
     until(lambda: researchers(elastic) == 1, deadline_s=SOON_S, what="they are idle again")
