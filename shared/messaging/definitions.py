@@ -50,8 +50,8 @@ SERVICES = tuple(name for name in topology.SERVICES if name != "cli")
 
 _CLIENT_COMMANDS: tuple[type[Command], ...] = (
     SubmitGoal, PreviewGoal, CancelGoal, ListGoals, ShowGoal, EventsSince, ListDeadLetters, ShowDeadLetter,
-    RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeTree, DescribeEngine, ShowTokens,
-    ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
+    RetryDeadLetters, EditDeadLetter, DropDeadLetters, RetryGoal, ListChildren, DescribeTree, DescribeEngine,
+    ShowTokens, ListModels, ShowModel, PullModel, PreloadModel, UnloadModel, RemoveModel,
     Generate, ReadTokens, WatchTokens, OpenSession, KeepTurn, ShowSession, ListSessions, DropSession,
     CopyModel, CreateModel,
 )  # fmt: skip
