@@ -19,7 +19,6 @@ from services.watchdog.engine import Engine
 from services.watchdog.state_file import read_json, write_json
 from services.watchdog.supervision import Status
 from services.watchdog.watch import Watch
-from shared.errors import WarrenError
 from shared.messaging.topology import WORK_QUEUES, agent_queue
 from shared.runtime.hands import hands_file, read_hands
 
@@ -35,6 +34,7 @@ class Autoscaler:
     in_hand: Callable[[str], int]
     _scales: dict[str, Scale] = field(default_factory=dict)
     _left_to_people: set[str] = field(default_factory=set)
+    _unread: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._file = self.watch.home / "run" / "autoscale.json"
@@ -53,8 +53,8 @@ class Autoscaler:
             for service, children in self._ruled().items():
                 try:
                     depth = await asyncio.wait_for(waiting(_queue_of(service)), PATIENCE_S)
-                except (WarrenError, OSError, RuntimeError, TimeoutError) as error:
-                    log.debug("queue_not_read", service=service, reason=str(error))
+                except Exception as error:  # a broker that is away, a queue that is not there: nothing is scaled
+                    self._not_read(service, f"{type(error).__name__}: {error}")
                     continue
                 if self.watch.leads():
                     self.step(service, children, depth)
@@ -74,6 +74,12 @@ class Autoscaler:
         for child_id in idle[::-1][: max(0, len(up) - wanted)]:
             log.info("scaling", service=service, replicas=len(up), wanted=wanted, stops=child_id)
             self._stop(child_id)
+
+    def _not_read(self, service: str, reason: str) -> None:
+        """Said once for each reason, for it is tried again each second."""
+        if self._unread.get(service) != reason:
+            log.warning("queue_not_read", service=service, reason=reason, hint="its replicas stay as they are")
+        self._unread[service] = reason
 
     def _ruled(self) -> dict[str, list[Status]]:
         found: dict[str, list[Status]] = {}

@@ -208,9 +208,10 @@ class Link:
             await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
 
     async def waiting(self, queue: str) -> int:
-        """How many messages of a queue nobody has taken yet. The queue must exist."""
-        declared = await self._broker.declare_queue(RabbitQueue(queue, declare=False, robust=False))
-        return (await declared.declare()).message_count or 0
+        """How many messages of a queue nobody has taken. Raises Rejected if we may not ask, AMQPError without it."""
+        if (seen := await _seen(await self._broker.connect(), queue)) is None:
+            raise Rejected(f"{self.user} may not look at {queue}")
+        return seen.message_count or 0
 
     @property
     def consuming(self) -> bool:
@@ -220,10 +221,10 @@ class Link:
     async def forgotten(self) -> list[str]:
         """Queues that we consume and that have no consumer, by the broker's own count. Raises what the library does."""
         connection = await self._broker.connect()
-        return [name for name in self._subscribers if not await _consumers(connection, name)]
+        looks = {name: await _seen(connection, name) for name in self._subscribers}
+        return [name for name, seen in looks.items() if seen and not seen.consumer_count]
 
     async def consume_again(self, queue: str) -> None:
-        """Subscribes anew to a queue that we consume."""
         subscriber = self._subscribers[queue]
         with contextlib.suppress(*_LOST):
             await subscriber.stop()
@@ -251,14 +252,13 @@ class Link:
         self._up.clear()
 
 
-async def _consumers(connection: AbstractConnection, name: str) -> int:
-    """By a passive declare on a channel of its own, which an error closes. A queue we may not ask about has one."""
+async def _seen(connection: AbstractConnection, name: str) -> spec.Queue.DeclareOk | None:
+    """A queue as the broker counts it; None where we may not ask. On a channel of its own, which an error closes."""
     async with asyncio.timeout(ASK_S), connection.channel() as channel:
         try:
-            queue = await channel.declare_queue(name, passive=True)
+            return (await channel.declare_queue(name, passive=True)).declaration_result
         except ChannelAccessRefused:
-            return 1
-        return queue.declaration_result.consumer_count or 0
+            return None
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -143,10 +143,12 @@ def _one_of(keys: Iterable[str]) -> str:
 
 def _service(name: str) -> User:
     own = rf"{name}\..*"
+    # to count what waits is to declare a queue passively, for which the broker wants the right to configure it
+    counts = rf"|({'|'.join(other for other in SERVICES if other != name)})\.v[0-9]+" if name == "watchdog" else ""
     extra = rf"|{re.escape(topology.DEAD_LETTERS)}" if name == "planner" else ""
     return User(
         name,
-        configure=rf"^{own}$",
+        configure=rf"^({own}{counts})$" if counts else rf"^{own}$",
         write=rf"^({own}|warren\..*|amq\.default)$",
         read=rf"^({own}|{re.escape(topology.EVENTS)}{extra})$",
         commands=r"^cmd\." if name == "planner" else r"^cmd\.(planner|memory|inference)\.",
