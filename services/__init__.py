@@ -2,9 +2,8 @@
 
 import gc
 
-# What is imported stays: looking through it for garbage again and again would be a tenth of a service's start. The
-# imports of a service make 110,000 to 120,000 objects (tests/unit/runtime/test_start.py: not one look at them).
-# `shared.runtime.run` sets a lower value for the service's life.
-gc.set_threshold(200_000)
+import shared  # noqa: F401 - before anything that loads structlog: see there
 
-import shared  # noqa: E402, F401 - before anything that loads structlog: see there
+# What is imported stays: looking through it for garbage again and again would be a tenth of a service's start.
+# `shared.runtime.run` sets Python's own value again.
+gc.set_threshold(50_000)

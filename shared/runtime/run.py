@@ -20,7 +20,7 @@ from shared.runtime.settings import MeshSettings
 log = structlog.get_logger()
 S = TypeVar("S", bound=MeshSettings)
 GC_THRESHOLD = (7000, 10, 10)
-"""For the life of a service; `services/__init__.py` has a far higher one for the imports. Python 3.11's own is 700."""
+"""Python's own, which `services/__init__.py` raises for the imports."""
 
 
 def start(name: str, build: Callable[[S], Service], settings: S) -> None:
