@@ -1,13 +1,16 @@
 """What people and the work order: replicas that come and go, a mesh that is taken down and put up again."""
 
+import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.docker.stack import ROOT, Stack, Witness, until
+from tests.e2e.docker.stack import ROOT, Stack, Witness, docker, until
 
 ORDER = 7
 SOON_S, GOALS = 180.0, 12
@@ -77,6 +80,28 @@ def test_idle_replicas_are_stopped_and_work_starts_them_again(elastic: Stack, wi
     ended = elastic.all_ended(set(goals), deadline_s=SOON_S)
     assert {goal["status"] for goal in ended.values()} == {"done"}
     until(lambda: researchers(elastic) == 1, deadline_s=SOON_S, what="they are idle again")
+
+
+def test_after_a_power_cut_what_is_wanted_starts_and_what_was_stopped_stays_down(stack: Stack, witness: Witness):
+    """Every container dies in one moment, the watchdogs with them. Docker starts by its own policy what the watchdogs
+    stand on, as it does when a machine boots; they start the rest."""
+    until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
+    assert stack.by_hand("stop", "writer").returncode == 0
+    until(lambda: states(stack).get("writer-1") == "held", deadline_s=SOON_S, what="the writer is held")
+    ours = ("--filter", f"label=com.docker.compose.project={stack.project}")
+    wanted, up, since = states(stack), docker("ps", "--quiet", *ours).split(), time.time()
+    for pid in docker("inspect", "--format", "{{.State.Pid}}", *up).split():
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        except PermissionError:
+            pytest.skip("only root reaches the processes of containers")
+    until(lambda: states(stack) == wanted, deadline_s=SOON_S, what="what is wanted runs, the writer is held")
+    assert "writer" not in started(witness, since)
+    assert stack.by_hand("release", "writer").returncode == 0
+    until(lambda: all_run(stack), deadline_s=SOON_S, what="all run")
+    report = stack.json("ask", "How do RabbitMQ and Kafka differ?", "--corpus", CORPUS, "--engine", "extractive")
+    assert report["status"] == "done"
 
 
 def test_a_mesh_that_is_taken_down_by_hand_stays_down_and_comes_back_whole(stack: Stack, witness: Witness):
