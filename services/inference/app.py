@@ -125,6 +125,7 @@ def _engines(settings: Settings, service: Service) -> Engines:
         recorder=Recorder(settings.record) if settings.record else None,
         script=Script(settings.script),
         configured=settings.model,
+        routes=rules.routes,
         embed_model=settings.embed_model,
         slots=settings.slots,
         prices=read_prices(settings.prices),

@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 
+from services.inference.chains import why_not
+from services.inference.rows import tried_of
 from services.inference.tables import generations, waiters
 from shared.contracts.generation import Generate, Generated
 from shared.messaging.asyncio_engine import AsyncConnection
@@ -88,11 +90,15 @@ class Cache:
         self, connection: AsyncConnection, call: str, found: Generated, used: str
     ) -> tuple[Generated, list[Envelope]] | None:
         columns = generations.c
-        asked = select(columns.request).where(columns.id == call, columns.state == "waiting").with_for_update()
-        request = (await connection.execute(asked)).scalar()
-        if request is None:  # stopped, or answered by another replica
+        asked = select(columns.request, columns.tried).where(columns.id == call, columns.state == "waiting")
+        row = (await connection.execute(asked.with_for_update())).first()
+        if row is None:  # stopped, or answered by another replica
             return None
-        own = {"call": Generate.model_validate_json(request).call, "cached": True, "shared": True}
+        tried = tried_of(row.tried)  # its own way to this engine, not that of who asked it first
+        call_key = Generate.model_validate_json(row.request).call
+        own = {"call": call_key, "cached": True, "shared": True, "tried": tried}
+        if tried or found.tried:
+            own["engine_reason"] = why_not(tried)
         mine = found.model_copy(update=own)
         done = {"state": "done", "failed": False, "result": mine.model_dump_json(), "used": used, "share": None}
         await connection.execute(update(generations).where(columns.id == call).values(**done))

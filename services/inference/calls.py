@@ -57,7 +57,7 @@ class Calls:
         self.streams = TokenStreams(self.publisher, self.running)
         self.schedule = Schedule(self.engines, lambda: self.clock())
         self.held = Held(self.engines, lambda: self.clock())
-        self._asking = Asking(self.database, self.ledger, self.engines, lambda: self.clock())
+        self._asking = Asking(self.database, self.engines, lambda: self.clock())
 
     def wake(self) -> None:
         self._wake.set()

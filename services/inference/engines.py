@@ -12,6 +12,7 @@ import structlog
 from services.inference import extractive
 from services.inference.away import Away, Hold
 from services.inference.breaker import Breakers
+from services.inference.chains import Routes
 from services.inference.deadlines import Chance
 from services.inference.generation import (
     SERVERS,
@@ -56,6 +57,7 @@ class Engines:
     replay: Replay = field(default_factory=lambda: Replay(None))
     recorder: Recorder | None = None
     configured: str = ""
+    routes: Routes = field(default_factory=Routes)
     embed_model: str = ""
     slots: int = 1
     fresh_s: float = 5.0
@@ -103,12 +105,16 @@ class Engines:
             choice = self.choose(wanted, sensitivity=sensitivity)
         return choice
 
-    def choose(self, wanted: str, *, avoid: str | None = None, sensitivity: Sensitivity = USUAL) -> Choice:
+    def choose(
+        self, wanted: str, *, avoid: str | None = None, sensitivity: Sensitivity = USUAL, route: str | None = None
+    ) -> Choice:
         """By what was last seen; at a host that failed of late, or that is to be avoided, only if there is no other;
-        what is restricted, at local hosts only."""
+        what is restricted, at local hosts only. `route`: what the routing table has in place of `wanted`; of `auto`,
+        in place of what is configured."""
+        configured, wanted = (route or self.configured, wanted) if wanted == "auto" else ("", route or wanted)
         shunned = self.breakers.shunned(busy=self.busy) | ({avoid} if avoid else set())
         hosts = open_to(sensitivity, self._hosts)
-        return choose_engine(wanted, configured=self.configured, hosts=hosts, busy=self.busy, avoid=shunned)
+        return choose_engine(wanted, configured=configured, hosts=hosts, busy=self.busy, avoid=shunned)
 
     def hold(self, wanted: str, *, avoid: str | None = None, sensitivity: Sensitivity = USUAL) -> Hold | None:
         """The host that a call which names its engine waits for; None where one can be asked, or none is expected.
@@ -136,9 +142,9 @@ class Engines:
         there = not any(host.url == to.url and host.error for host in self._hosts)
         return kind != "silent" if there else self.away.in_time(to.url)
 
-    def elsewhere(self, request: Generate, *, than: Choice) -> bool:
+    def elsewhere(self, request: Generate, *, than: Choice, route: str | None = None) -> bool:
         """Is there another host of this kind for it, which has not failed of late?"""
-        found = self.choose(request.engine, avoid=than.url, sensitivity=request.sensitivity)
+        found = self.choose(request.engine, avoid=than.url, sensitivity=request.sensitivity, route=route)
         shunned = {than.url, *self.breakers.shunned(busy=self.busy)}
         return found.provider == than.provider and found.url not in shunned
 

@@ -42,11 +42,11 @@ class Inference:
         NotAllowed for a call in the name of a goal by somebody who is no part of the mesh, Rejected for a restricted
         one whose key belongs to one that is not."""
         check_sender(message, unit.envelope.user_id)
-        call = call_id(message.call)
+        call, route = call_id(message.call), self.engines.routes.of(message)
         entry = await self.ledger.find(unit.connection, call)
         if entry is None and (before := await self._paid_before(message, unit)):
             return before
-        if entry is None and not await self.ledger.add(unit.connection, message, self.clock()):
+        if entry is None and not await self.ledger.add(unit.connection, message, self.clock(), route=route):
             entry = await self.ledger.find(unit.connection, call)
         if entry and entry.hash != request_hash(message):
             log.warning("request_differs", call=message.call.model_dump(), answered="as the first time")
@@ -56,7 +56,7 @@ class Inference:
             await note(unit.connection, call, "asked_again")
             return (await self.ledger.result(unit.connection, call)).model_copy(update={"cached": True})
         if decision == "again":
-            await self.ledger.reopen(unit.connection, message, self.clock())
+            await self.ledger.reopen(unit.connection, message, self.clock(), route=route)
         new = await self.ledger.wait(unit.connection, call, unit.envelope)
         if decision == "join" and new:
             await note(unit.connection, call, "joined")

@@ -39,12 +39,16 @@ class Held:
         before, self.calls, found = self.calls, {}, {}
         for row in rows:
             hold = None
-            if in_time(row, self.clock()):
-                hold = self.engines.hold(row.engine, avoid=row.avoid, sensitivity=row.sensitivity)
+            engine = row.route if row.route and row.engine != "auto" else row.engine
+            follows = self.engines.routes.after(engine, row.tried)  # who can go on does not wait for a host
+            if in_time(row, self.clock()) and not follows:
+                hold = self.engines.hold(engine, avoid=row.avoid, sensitivity=row.sensitivity)
             if hold:
                 self.calls[row.id], found[row.id] = hold, hold.choice
             else:
-                found[row.id] = self.engines.choose(row.engine, avoid=row.avoid, sensitivity=row.sensitivity)
+                found[row.id] = self.engines.choose(
+                    row.engine, avoid=row.avoid, sensitivity=row.sensitivity, route=row.route
+                )
         for call in self.calls.keys() - before.keys():
             log.info("call_held", call=call, reason=self.calls[call].says())
         self._steps = {call: step for call, step in self._steps.items() if call in self.calls}

@@ -7,10 +7,11 @@ is never local: that is how gateways are reached, and those are asked through th
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
+from services.inference.chains import Routes
 from services.inference.generation import EngineFailed, Host
 from shared.contracts.sensitivity import Sensitivity
 
@@ -36,11 +37,12 @@ class Server:
 class Routing:
     """`local_hosts`: names, or `name:port`, that are local besides `localhost` and loopback and private addresses.
     `remote_hosts`: what is not local although it looks so, such as a proxy here that passes on to a cloud. `servers`:
-    those with a key of their own."""
+    those with a key of their own. `routes`: by purpose, and where an engine fails."""
 
     local_hosts: tuple[str, ...] = NAMES
     remote_hosts: tuple[str, ...] = ()
     servers: tuple[Server, ...] = ()
+    routes: Routes = field(default_factory=Routes)
 
     def is_local(self, url: str) -> bool:
         """Where there is any doubt, no."""

@@ -5,16 +5,22 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from services.inference.chains import LONGEST, Chain, Routes
+from services.inference.generation import SERVERS
 from services.inference.routing import NAMES, Routing, Server
+from shared.contracts.generation import Purpose
 from shared.errors import ConfigurationError
 from shared.toml_lines import Path as Field
 from shared.toml_lines import line_of
 
-KNOWN = ("local_hosts", "remote_hosts", "servers")
+KNOWN = ("local_hosts", "remote_hosts", "servers", "purposes", "chains")
+OF_A_CHAIN = ("for", "then")
 OF_A_SERVER = ("url", "key_env")
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[0-9a-f:]*:[0-9a-f:.]*|[a-z0-9_][a-z0-9._-]*)(?::[0-9]{1,5})?")
+_ENGINE = re.compile(rf"(?:{'|'.join(SERVERS)})/[^\s*]+|extractive")
+_CHAINED = re.compile(r"\*|auto|(?:[a-z]+)/(?:\*|[^\s*]+\*?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -54,7 +60,44 @@ class _Reader:
             local_hosts=self._hosts(table, "local_hosts", NAMES),
             remote_hosts=self._hosts(table, "remote_hosts", ()),
             servers=servers,
+            routes=Routes(self._purposes(table), self._chains(table)),
         )
+
+    def _purposes(self, table: Mapping[str, Any]) -> dict[str, str]:
+        listed = table.get("purposes", {})
+        if not isinstance(listed, dict):
+            raise self._wrong(("purposes",), "must be a table of purpose = engine: [purposes]")
+        self._known(listed, get_args(Purpose), ("purposes",))
+        return {name: self._engine(engine, ("purposes", name)) for name, engine in listed.items()}
+
+    def _chains(self, table: Mapping[str, Any]) -> tuple[Chain, ...]:
+        rows = table.get("chains", [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self._wrong(("chains",), "must be a list of tables: [[chains]]")
+        chains = tuple(self._chain(row, ("chains", number)) for number, row in enumerate(rows))
+        for number, chain in enumerate(chains):
+            if chain.engine in [other.engine for other in chains[:number]]:
+                raise self._wrong(("chains", number, "for"), f"{chain.engine} is there twice")
+        return chains
+
+    def _chain(self, row: Mapping[str, Any], at: Field) -> Chain:
+        self._known(row, OF_A_CHAIN, at)
+        engine, listed = row.get("for"), row.get("then")
+        if not isinstance(engine, str) or not _CHAINED.fullmatch(engine):
+            raise self._wrong((*at, "for"), f"must be an engine, * at its end for any, not {engine!r}")
+        if not isinstance(listed, list) or not 1 <= len(listed) <= LONGEST:
+            raise self._wrong((*at, "then"), f"must be a list of 1 to {LONGEST} engines, not {listed!r}")
+        then = tuple(self._engine(one, (*at, "then")) for one in listed)
+        if twice := next((one for one in then if then.count(one) > 1 or one == engine), None):
+            raise self._wrong((*at, "then"), f"{twice} would be asked twice")
+        return Chain(engine, then)
+
+    def _engine(self, name: object, at: Field) -> str:
+        if not isinstance(name, str) or not _ENGINE.fullmatch(name):
+            raise self._wrong(
+                at, f"must be {', '.join(f'{kind}/MODEL' for kind in SERVERS)} or extractive, not {name!r}"
+            )
+        return name
 
     def _hosts(self, table: Mapping[str, Any], name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
         listed = table.get(name, list(usual))

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.inference.chains import why_not
 from services.inference.generation import Choice
 from services.inference.rows import Claim
 from services.inference.upstream import Answer, Count
@@ -63,10 +64,11 @@ class Running:
             text=answer.text,
             thinking=answer.thinking,
             tool_calls=answer.tool_calls,
+            tried=self.claim.tried,
             engine=engine,
             provider=engine.partition("/")[0],
             model=engine.partition("/")[2],
-            engine_reason=reason,
+            engine_reason=reason or why_not(self.claim.tried),
             usage=Usage(tokens_in=answer.tokens_in, tokens_out=answer.tokens_out),
             timings=Timings(
                 queue_s=round(max(0.0, queued), 3),
@@ -81,6 +83,7 @@ class Running:
             finish="failed",
             engine=self.choice.engine,
             engine_reason=self.choice.reason,
+            tried=self.claim.tried,
             usage=Usage(tokens_out=self.tokens),
             timings=Timings(total_s=round(time.monotonic() - self.began, 3)),
             error=reason,

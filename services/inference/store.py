@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, selec
 
 from services.inference.cache import share_of
 from services.inference.generation import Entry, call_id, request_hash
-from services.inference.rows import READ, Claim, Row, row_of, utc
+from services.inference.rows import CLAIMED, READ, Claim, Row, claim_of, row_of
 from services.inference.tables import generations, savings, waiters
 from shared.contracts.generation import Generate, Generated
 from shared.contracts.sensitivity import USUAL
@@ -34,15 +34,6 @@ _WAITING = Prepared(  # not what waits for an equal one that runs, or a thousand
     )
     .order_by(_TURN, _WAITS.priority.desc(), _WAITS.since)  # the first of each goal: no goal fills the window
     .limit(bindparam("most"))
-)
-_ELSEWHERE = Prepared(
-    update(generations)
-    .where(
-        generations.c.id == bindparam("call"),
-        generations.c.state == "running",
-        generations.c.attempt == bindparam("held"),
-    )
-    .values(state="waiting", avoid=bindparam("host"), owner=None, lease_until=None, lane=None)
 )
 _PLACED = Prepared(
     select(generations.c.id, generations.c.lane).where(
@@ -69,7 +60,7 @@ _CLAIM = Prepared(
         placed=bindparam("host"),
         used=bindparam("engine_used"),
     )
-    .returning(generations.c.attempt, generations.c.since, generations.c.request, generations.c.avoid)
+    .returning(*(generations.c[name] for name in CLAIMED))
 )
 _FINISH = Prepared(
     update(generations)
@@ -94,9 +85,9 @@ _WAITS_NO_MORE = Prepared(delete(waiters).where(waiters.c.message_id == bindpara
 _WHO_WAITS = Prepared(select(waiters.c.envelope).where(waiters.c.call == bindparam("key")))
 _NOBODY_WAITS = Prepared(delete(waiters).where(waiters.c.call == bindparam("key")))
 
-
 _FREE = {"owner": None, "lease_until": None, "lane": None}
 """Of a call that does not run: no owner, no slot."""
+_UNTRIED = {"avoid": None, "tried": None}
 
 
 class Ledger:
@@ -126,7 +117,13 @@ class Ledger:
         return None
 
     async def add(
-        self, connection: AsyncConnection, request: Generate, now: datetime, *, result: Generated | None = None
+        self,
+        connection: AsyncConnection,
+        request: Generate,
+        now: datetime,
+        *,
+        result: Generated | None = None,
+        route: str | None = None,
     ) -> bool:
         """As waiting, or as done where the result is known. False when another replica added it in this moment."""
         row = {
@@ -145,10 +142,13 @@ class Ledger:
             "sensitivity": request.sensitivity,
             "deadline_at": request.deadline_at,
             "max_tokens": request.max_tokens,
+            "route": route,
         }
         return (await _adding(connection).run(connection, row)).count == 1
 
-    async def reopen(self, connection: AsyncConnection, request: Generate, now: datetime) -> None:
+    async def reopen(
+        self, connection: AsyncConnection, request: Generate, now: datetime, *, route: str | None = None
+    ) -> None:
         """A call that had failed waits again."""
         asked = {"hash": request_hash(request), "request": request.model_dump_json()}
         again = {**asked, "share": share_of(request), "since": now, "sensitivity": request.sensitivity}
@@ -156,7 +156,17 @@ class Ledger:
         await connection.execute(
             update(generations)
             .where(generations.c.id == call_id(request.call))
-            .values(state="waiting", failed=False, result=None, avoid=None, **_FREE, **again, **read)
+            .values(
+                state="waiting",
+                failed=False,
+                result=None,
+                avoid=None,
+                route=route,
+                tried=None,
+                **_FREE,
+                **again,
+                **read,
+            )
         )
 
     async def wait(self, connection: AsyncConnection, call: str, envelope: Envelope) -> bool:
@@ -198,13 +208,7 @@ class Ledger:
         what it is asked of there."""
         taken = {"call": call, "by": owner, "until": until, "host": host or None, "engine_used": engine or None}
         row = (await _CLAIM.run(connection, taken)).one()
-        if row is None:
-            return None
-        return Claim(call, row.attempt, utc(row.since), Generate.model_validate_json(row.request), row.avoid)
-
-    async def elsewhere(self, connection: AsyncConnection, claim: Claim, *, avoid: str) -> None:
-        """It waits again, for another host than this; unless it is no longer ours."""
-        await _ELSEWHERE.run(connection, {"call": claim.id, "held": claim.attempt, "host": avoid})
+        return claim_of(call, row) if row else None
 
     async def renew(self, connection: AsyncConnection, *, owner: str, until: datetime) -> set[tuple[str, int]]:
         """The calls that this owner still holds, with their attempt."""

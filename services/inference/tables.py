@@ -33,6 +33,9 @@ generations = Table(
     Column("max_tokens", Integer),
     # The host that it was last placed at; stays when it is done.
     Column("placed", String(255)),
+    # Where the routing table leads: the engine that is asked now, in place of the request's, and those that failed.
+    Column("route", String(255)),
+    Column("tried", Text),
 )
 waiters = Table(
     "waiters",
@@ -58,5 +61,7 @@ MIGRATIONS = (
     "ALTER TABLE generations ADD COLUMN deadline_at TIMESTAMP WITH TIME ZONE",
     "ALTER TABLE generations ADD COLUMN max_tokens INTEGER",
     "ALTER TABLE generations ADD COLUMN placed VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN route VARCHAR(255)",
+    "ALTER TABLE generations ADD COLUMN tried TEXT",
 )
 """One per version after the first; only ever appended to. They mean the same to SQLite and PostgreSQL."""

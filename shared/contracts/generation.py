@@ -93,6 +93,15 @@ class Timings(Value):
     total_s: float = 0.0
 
 
+class Tried(Value):
+    """An engine that failed before the one that answered, in the order of its chain (docs/models.md, Routing). `kind`:
+    which trouble, as `error_kind`."""
+
+    engine: str
+    kind: str
+    reason: str = ""
+
+
 class Generated(Reply, owner="inference", name="generated"):
     """The answer. `finish`: `stop` is success; `length` never is; `unsupported`: this engine cannot do this purpose;
     `failed`: `error` says why, in a sentence that says what to do. `cached`: from the ledger, nothing was paid now.
@@ -100,7 +109,8 @@ class Generated(Reply, owner="inference", name="generated"):
     `thinking`: what a model reasoned before its answer, where its server keeps that apart. `cost`: US dollars by the
     table of prices; null when it has none for this model, or nothing came back. `tool_calls`: what the model asks to
     have called before it goes on, with `finish` `stop`. `error_kind`: which trouble it was, in one word (`missing`,
-    `busy`, `unsupported`, ...; docs/models.md), where a model server made it."""
+    `busy`, `unsupported`, ...; docs/models.md), where a model server made it. `tried`: engines that failed
+    before `engine` was asked, in their order."""
 
     call: CallKey
     finish: Literal["stop", "length", "unsupported", "failed"]
@@ -118,6 +128,7 @@ class Generated(Reply, owner="inference", name="generated"):
     tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=lambda calls: not calls)
     error_kind: str | None = Field(default=None, exclude_if=lambda kind: kind is None)
     shared: bool = Field(default=False, exclude_if=lambda shared: not shared)
+    tried: tuple[Tried, ...] = Field(default=(), exclude_if=lambda tried: not tried)
 
 
 class Embed(Command, owner="inference", name="embed"):

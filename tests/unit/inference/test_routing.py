@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.inference.chains import Chain, Routes, asked_of, failure, fell_back
 from services.inference.embedding import Batchers
 from services.inference.engines import Engines
 from services.inference.generation import Choice, EngineFailed, Host, Model
@@ -18,7 +19,7 @@ from services.inference.openai_client import OpenAIHost
 from services.inference.routing import Routing, Server
 from services.inference.scripted import Script
 from services.inference.upstream import Piece
-from shared.contracts.generation import Generate
+from shared.contracts.generation import Generate, Tried
 from shared.contracts.sensitivity import LEVELS, Sensitivity, as_sensitive, strictest
 from tests.unit.inference.requests import generate
 
@@ -141,6 +142,19 @@ model = st.builds(
 )
 
 
+named = engine.filter(lambda name: name != "auto")
+chain = st.builds(
+    Chain,
+    st.sampled_from(["*", "ollama/*", "openai/*", "auto", *(f"ollama/{name}" for name in NAMES)]),
+    st.lists(named, min_size=1, max_size=4, unique=True).map(tuple),
+)
+routing = st.builds(
+    Routes,
+    st.dictionaries(st.sampled_from(["research", "plan"]), named),
+    st.lists(chain, max_size=3, unique_by=lambda each: each.engine).map(tuple),
+)
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Which hosts are local is known beforehand, and not by the code that is tested."""
@@ -155,25 +169,33 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @settings(max_examples=150, deadline=None)
-@given(worlds(), engine, st.sampled_from(LEVELS), st.data())
+@given(worlds(), engine, st.sampled_from(LEVELS), routing, st.data())
 def test_what_is_restricted_is_sent_to_local_hosts_only(
-    world: World, wanted: str, level: Sensitivity, data: st.DataObject
+    world: World, wanted: str, level: Sensitivity, routes: Routes, data: st.DataObject
 ) -> None:
     async def work() -> Net:
         engines, net = world.build()
         await engines.look()
         net.down |= data.draw(st.sets(st.sampled_from([*world.near, *world.far, ""])), "goes down")
         request = generate(engine=wanted, sensitivity=level)
-        avoid = None
-        for _ in range(4):  # as `Calls` does: chosen, asked, sent on
-            choice = engines.choose(request.engine, avoid=avoid, sensitivity=level)
+        engines.routes = routes
+        avoid, route = None, routes.of(request)
+        tried: tuple[Tried, ...] = ()
+        for _ in range(12):  # as `Calls` does: chosen, asked, sent on, passed on
+            choice = engines.choose(request.engine, avoid=avoid, sensitivity=level, route=route)
             try:
                 await engines.ask(choice, request, lambda _: None)
-                break
-            except EngineFailed:
-                avoid = choice.url
-                if not engines.elsewhere(request, than=choice):
+                if not fell_back(wanted, choice):
                     break
+            except EngineFailed:
+                if not avoid and engines.elsewhere(request, than=choice, route=route):
+                    avoid = choice.url
+                    continue
+            name = asked_of(wanted, route=route, configured=world.configured, choice=choice)
+            following = routes.after(name, tried)
+            if following is None:
+                break
+            avoid, route, tried = None, following, (*tried, failure(name, "broken", ""))
         return net
 
     net = asyncio.run(work())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.inference.chains import Chain, Routes
 from services.inference.routing import Routing, Server
 from services.inference.routing_file import parse_routing, read_routing
 from services.inference.settings import Settings
@@ -23,14 +24,17 @@ def test_the_shipped_table_says_what_holds_without_one() -> None:
 
 def test_its_examples_are_valid() -> None:
     """What is commented out there, once it is not."""
+    examples = ("remote_hosts =", "[", "plan =", "for =", "then =", "url =", "key_env =")
     text = "\n".join(
         line.removeprefix("# ")
         for line in SHIPPED.read_text().splitlines()
-        if line.startswith(("# remote_hosts =", "# [[", "# url =", "# key_env =", "local_hosts"))
+        if line.startswith(("local_hosts", *(f"# {each}" for each in examples)))
     )
     rules = parse_routing(text)
     assert rules.remote_hosts == ("127.0.0.1:4000",)
     assert rules.servers == (Server("https://gateway.example.com/v1", "GATEWAY_KEY"),)
+    chains = (Chain("ollama/*", ("openai/gpt-small", "extractive")),)
+    assert rules.routes == Routes({"plan": "openai/gpt-large"}, chains)
 
 
 def test_names_are_read_as_addresses_have_them() -> None:
