@@ -111,7 +111,8 @@ docs: ## Write what is generated: broker definitions, JSON Schemas, AsyncAPI
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) pyproject.toml --extra docker -c requirements.lock -o infra/requirements.lock
-	$(LOCK) pyproject.toml --extra docker --group dev -c requirements.lock -o tests/requirements.lock
+	$(LOCK) pyproject.toml --extra anthropic -c requirements.lock -o infra/anthropic.lock
+	$(LOCK) pyproject.toml --extra docker --extra anthropic --group dev -c requirements.lock -o tests/requirements.lock
 
 clean: ## Stop the mesh of this folder and remove all that was made here: .venv, .warren, containers, volumes
 	@[ ! -x $(WARREN) ] || $(WARREN) down >/dev/null 2>&1 || true

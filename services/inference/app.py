@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from services.inference.anthropic_client import AnthropicHost
 from services.inference.away import Away
 from services.inference.cache import Cache
 from services.inference.calls import Calls
@@ -115,11 +116,15 @@ def _engines(settings: Settings, service: Service) -> Engines:
         key = rules.key_of(url, usual="", environ=os.environ)
         return OllamaHost(url, settings.num_ctx, first, between, local(url), key)
 
+    paid = settings.anthropic_server
     return Engines(
         ollama=[ollama(url) for url in settings.urls],
         openai=[openai(url) for url in settings.openai_servers],
         programs=[LlamaCli(settings.llamacli, folder, settings.num_ctx, first, between)]
         if (folder := settings.llamacli_folder)
+        else [],
+        anthropic=[AnthropicHost(paid, key, settings.num_ctx, first, between, local(paid))]
+        if (key := settings.anthropic_key)
         else [],
         replay=Replay(settings.replay),
         recorder=Recorder(settings.record) if settings.record else None,

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from services.inference import extractive
+from services.inference.anthropic_client import AnthropicHost
 from services.inference.away import Away, Hold
 from services.inference.breaker import Breakers
 from services.inference.chains import Routes
@@ -54,6 +55,7 @@ class Engines:
     script: Script
     openai: Sequence[OpenAIHost] = ()
     programs: Sequence[LlamaCli] = ()
+    anthropic: Sequence[AnthropicHost] = ()
     replay: Replay = field(default_factory=lambda: Replay(None))
     recorder: Recorder | None = None
     configured: str = ""
@@ -75,9 +77,9 @@ class Engines:
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
-    def servers(self) -> list[OllamaHost | OpenAIHost | LlamaCli]:
+    def servers(self) -> list[OllamaHost | OpenAIHost | LlamaCli | AnthropicHost]:
         """All hosts, in the order in which `auto` considers them."""
-        return [*self.ollama, *self.openai, *self.programs]
+        return [*self.ollama, *self.openai, *self.programs, *self.anthropic]
 
     async def look(self, *, again: bool = False) -> None:
         """Asks the hosts, if they were not asked just now, or in any case."""
@@ -176,7 +178,7 @@ class Engines:
 
     def slots_of(self, choice: Choice) -> int:
         """Slots that calls of this engine share."""
-        hosts = {"openai": len(self.openai), "llamacli": 1}.get(choice.provider, len(self.ollama))
+        hosts = {"openai": len(self.openai), "llamacli": 1, "anthropic": 1}.get(choice.provider, len(self.ollama))
         return BUILT_IN_SLOTS.get(choice.lane) or self.slots * max(1, hosts)
 
     async def ask(self, choice: Choice, request: Generate, on_token: Progress) -> Answer:
@@ -242,7 +244,7 @@ class Engines:
         host, model = found
         return f"{host.provider}/{model.name}", await self._host(host.url).embed(model.name, texts, sensitivity)
 
-    def _host(self, url: str) -> OllamaHost | OpenAIHost | LlamaCli:
+    def _host(self, url: str) -> OllamaHost | OpenAIHost | LlamaCli | AnthropicHost:
         return next(host for host in self.servers if host.url == url)
 
     def _is_cold(self, choice: Choice) -> bool:

@@ -15,9 +15,9 @@ REFUSED = "Ollama on Linux listens on 127.0.0.1 only, set OLLAMA_HOST=0.0.0.0 or
 MIN_PARAMETERS = 3e9
 """`auto` takes no smaller model by itself: below it, quoting is better. Naming one overrules this."""
 NEAREST_PARAMETERS = 8e9
-Server = Literal["ollama", "openai", "llamacli"]
-Provider = Literal["ollama", "openai", "llamacli", "extractive", "scripted", "replay", "none"]
-SERVERS: tuple[Server, ...] = ("ollama", "openai", "llamacli")
+Server = Literal["ollama", "openai", "llamacli", "anthropic"]
+Provider = Literal["ollama", "openai", "llamacli", "anthropic", "extractive", "scripted", "replay", "none"]
+SERVERS: tuple[Server, ...] = ("ollama", "openai", "llamacli", "anthropic")
 """Providers that are asked at hosts, in the order in which `auto` considers them."""
 BUILT_IN: tuple[Literal["extractive", "scripted", "replay"], ...] = ("extractive", "scripted", "replay")
 Trouble = Literal[
@@ -115,7 +115,7 @@ def choose_engine(
             return Choice(built_in, built_in)
     provider, _, model = name.partition("/")
     if provider != "auto" and provider not in SERVERS:
-        known = "auto, extractive, ollama/<model>, openai/<model> or llamacli/<file>"
+        known = "auto, extractive, ollama/<model>, openai/<model>, anthropic/<model> or llamacli/<file>"
         return _without(wanted, f"unknown engine {name!r}: use {known}")
     load = busy or {}
     meant = [kind for kind in SERVERS if provider in ("auto", kind)]
@@ -167,7 +167,10 @@ def _why_no_model(hosts: Sequence[Host], named: str, *, providers: Sequence[str]
             answering = [host for host in meant if host.error is None]
             why = _why_not_ollama if kind == "ollama" else _why_not_openai
             reasons.append(why(answering, named) if answering else meant[0].error or f"{meant[0].url} does not answer")
-    setting = "WARREN_LLAMACLI_FOLDER names no folder" if providers[0] == "llamacli" else ""
+    setting = {
+        "llamacli": "WARREN_LLAMACLI_FOLDER names no folder",
+        "anthropic": "WARREN_ANTHROPIC_API_KEY is not set",
+    }.get(providers[0])
     return "; ".join(reasons) or setting or f"WARREN_{providers[0].upper()}_URLS names no host"
 
 

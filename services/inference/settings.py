@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Settings(MeshSettings):
-    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `llamacli/FILE`, `extractive`, `scripted`, `replay`; "" lets `auto`
-    choose. `slots`: calls at once per host."""
+    """`model`: `ollama/gemma3:4b`, `openai/NAME`, `anthropic/NAME`, `llamacli/FILE`, `extractive`, `scripted`,
+    `replay`; "" lets `auto` choose. `slots`: calls at once per host."""
 
     model: str = ""
     ollama_urls: str = "http://127.0.0.1:11434"
@@ -25,6 +25,11 @@ class Settings(MeshSettings):
     openai_api_key: SecretStr = SecretStr("")
     """Sent to every server of `openai_urls`; most local ones want none."""
     openai_api_key_file: Path | None = None
+    """Where the key stands, instead."""
+    anthropic_url: str = "https://api.anthropic.com"
+    anthropic_api_key: SecretStr = SecretStr("")
+    """Without one Anthropic is not asked."""
+    anthropic_api_key_file: Path | None = None
     """Where the key stands, instead."""
     llamacli: str = "llama-completion"
     """llama.cpp's program for the command line."""
@@ -80,13 +85,26 @@ class Settings(MeshSettings):
     @property
     def openai_key(self) -> str:
         """Raises ConfigurationError when the key's file cannot be read."""
-        if self.openai_api_key_file is not None:
-            try:
-                return self.openai_api_key_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else "it is no text"  # never what stands in it
-                raise ConfigurationError(f"WARREN_OPENAI_API_KEY_FILE {self.openai_api_key_file}: {why}") from None
-        return self.openai_api_key.get_secret_value()
+        return _key(self.openai_api_key, self.openai_api_key_file, name="WARREN_OPENAI_API_KEY_FILE")
+
+    @property
+    def anthropic_server(self) -> str:
+        return next(iter(_addresses(self.anthropic_url)), "https://api.anthropic.com")
+
+    @property
+    def anthropic_key(self) -> str:
+        """ "" for none. Raises ConfigurationError when the key's file cannot be read."""
+        return _key(self.anthropic_api_key, self.anthropic_api_key_file, name="WARREN_ANTHROPIC_API_KEY_FILE")
+
+
+def _key(key: SecretStr, file: Path | None, *, name: str) -> str:
+    if file is None:
+        return key.get_secret_value()
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"  # never what stands in it
+        raise ConfigurationError(f"{name} {file}: {why}") from None
 
 
 def _addresses(listed: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from pydantic import BaseModel, Field
 
+from services.inference.anthropic_client import AnthropicHost
 from services.inference.generation import EngineFailed, choose_engine
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
@@ -26,6 +27,7 @@ from shared.contracts.generation import Generate, Generated
 from shared.runtime.step_run import Ask
 from shared.runtime.structured import structured
 from shared.testing.fault_proxy import FaultProxy
+from shared.testing.stub_anthropic import StubAnthropic
 from shared.testing.stub_ollama import StubOllama
 from shared.testing.stub_openai import StubOpenAI
 from tests.integration import engines, tool_talk
@@ -36,6 +38,7 @@ IMAGE = "ghcr.io/ggml-org/llama.cpp:server"
 FILE = "gemma3-270m.gguf"
 DEADLINE_S = 120.0
 SCHEMA = {"type": "object", "properties": {"n": {"enum": ["one", "two"]}}, "required": ["n"]}
+STUBS: dict[str, Any] = {"ollama-stub": StubOllama, "openai-stub": StubOpenAI, "anthropic-stub": StubAnthropic}
 STORY = ["once ", "upon ", "a ", "time "] * 5
 """What the stubs say: no more than a stream may repeat before it is cut."""
 
@@ -44,7 +47,7 @@ STORY = ["once ", "upon ", "a ", "time "] * 5
 class Server:
     """A model server; `kill` ends it in the middle of what it does, for good."""
 
-    host: OllamaHost | OpenAIHost
+    host: OllamaHost | OpenAIHost | AnthropicHost
     kill: Callable[[], Any]
     provider: str
     model: str
@@ -90,13 +93,17 @@ def _answers(url: str) -> bool:
 real = pytest.param("llama-server", marks=[pytest.mark.docker, pytest.mark.timeout(600)])
 
 
-@pytest.fixture(params=["ollama-stub", "openai-stub", real])
+@pytest.fixture(params=["ollama-stub", "openai-stub", "anthropic-stub", real])
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     kind = request.param
     wait = timedelta(seconds=DEADLINE_S)
     async with _upstream(kind, request) as (url, kill, stub):
-        host = (OllamaHost if kind == "ollama-stub" else OpenAIHost)(url, num_ctx=4096, first_token=wait)
-        provider = "ollama" if kind == "ollama-stub" else "openai"
+        host: OllamaHost | OpenAIHost | AnthropicHost
+        if kind == "anthropic-stub":
+            host = AnthropicHost(url, "k", num_ctx=4096, first_token=wait)
+        else:
+            host = (OllamaHost if kind == "ollama-stub" else OpenAIHost)(url, num_ctx=4096, first_token=wait)
+        provider = {"ollama-stub": "ollama", "anthropic-stub": "anthropic"}.get(kind, "openai")
         yield Server(host, kill, provider, stub.model if stub else "gemma3:270m", stub)
         await host.close()
 
@@ -108,7 +115,7 @@ async def _upstream(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[
         yield *request.getfixturevalue("llama"), None
         return
     async with (
-        (StubOllama if kind == "ollama-stub" else StubOpenAI).listening() as stub,
+        STUBS[kind].listening() as stub,
         FaultProxy.to(stub.url) as proxy,
     ):
         yield proxy.url.rstrip("/"), proxy.refuse, stub

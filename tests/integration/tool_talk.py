@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.inference.anthropic_client import AnthropicHost
 from services.inference.generation import EngineFailed
 from services.inference.ollama_client import OllamaHost
 from services.inference.openai_client import OpenAIHost
@@ -20,7 +21,7 @@ CITIES = ["Paris", "Rome", "Oslo"]
 CITY = {"type": "object", "properties": {"city": {"enum": CITIES}}, "required": ["city"]}
 WEATHER = Tool(name="get_weather", description="The weather of a city", parameters={**CITY})
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-Host = OllamaHost | OpenAIHost
+Host = OllamaHost | OpenAIHost | AnthropicHost
 
 
 def _turn(name: str, city: str) -> list[ChatMessage]:
