@@ -87,7 +87,6 @@ _NOBODY_WAITS = Prepared(delete(waiters).where(waiters.c.call == bindparam("key"
 
 _FREE = {"owner": None, "lease_until": None, "lane": None}
 """Of a call that does not run: no owner, no slot."""
-_UNTRIED = {"avoid": None, "tried": None}
 
 
 class Ledger:

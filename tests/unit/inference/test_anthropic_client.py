@@ -25,7 +25,7 @@ async def stub() -> AsyncIterator[StubAnthropic]:
 
 @pytest.fixture
 async def host(stub: StubAnthropic) -> AsyncIterator[AnthropicHost]:
-    client = AnthropicHost(stub.url, "k", between_tokens=timedelta(seconds=0.3), first_token=timedelta(seconds=10))
+    client = AnthropicHost(stub.url, "k", between_tokens=timedelta(seconds=0.3), first_token=timedelta(seconds=60))
     yield client
     await client.close()
 

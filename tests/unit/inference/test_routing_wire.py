@@ -128,19 +128,24 @@ async def test_an_ollama_gets_the_key_of_its_own_entry_and_never_the_librarys(
 ) -> None:
     monkeypatch.setenv("OLLAMA_API_KEY", "of another host")
     heads: list[str] = []
+    answering: list[asyncio.Task[None] | None] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.append(asyncio.current_task())
         with contextlib.suppress(asyncio.IncompleteReadError):
             heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n" + b'{"models":[]}')
             await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     host = OllamaHost(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", api_key=key)
     assert (await host.probe()).error is None
     await host.close()
     server.close()
+    await asyncio.gather(*(task for task in answering if task))
     found = [line for head in heads for line in head.split("\r\n") if line.startswith("authorization:")]
     assert len(heads) >= 2
     assert found == ([f"authorization: {sent.lower()}"] * len(heads) if sent else [])
