@@ -46,6 +46,7 @@ class Bench:
     async def park(self, body: bytes, **envelope: Any) -> str:
         came = {"message_id": "m-original", "queue": "dead-letters.v1", "user_id": "researcher", **envelope}
         await self.parking.on_dead_letter(Envelope(**came), body)
+        await self.planner.database.relay.drain(DEADLINE_S)
         listed = await self.parking.on_list(ListDeadLetters(limit=1), Envelope())
         return listed.dead_letters[0].id
 

@@ -21,7 +21,7 @@ from tests.integration.inference_replica import Mesh, _now, fresh, mesh, postgre
 from tests.integration.waiting import wait_until
 
 __all__ = ["postgres", "url"]
-NEW = ("lane", "share", "used", "avoid", "sensitivity", "deadline_at", "max_tokens", "placed")
+NEW = ("lane", "share", "used", "avoid", "sensitivity", "deadline_at", "max_tokens", "placed", "route", "tried")
 
 
 def hosts(*stubs: StubOllama, slots: int = 1) -> Engines:
