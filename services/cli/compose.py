@@ -88,6 +88,16 @@ def kill(container: str) -> None:
         raise CommandFailed(f"docker kill failed: {done.stderr.strip()[-500:]}")
 
 
+def hang_up(service: str) -> None:
+    """SIGHUP to each of its containers, from within: after `docker kill`, whatever the signal, Docker would not restart
+    them by its own policy any more. Raises CommandFailed."""
+    for container in output("ps", "--quiet", service).split():
+        command = ["docker", "exec", container, "sh", "-c", "kill -HUP 1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise CommandFailed(f"docker exec failed: {done.stderr.strip()[-500:]}")
+
+
 def lines_of(*arguments: str) -> Iterator[str]:
     """The lines that `docker compose ARGUMENTS` prints, as they come. Raises CommandFailed."""
     command = ["docker", "compose", "--ansi", "never", *arguments]

@@ -63,7 +63,7 @@ def reload(*, as_json: AsJson = False, url: Url = None) -> int:
     """Read supervision.toml again: what is new starts, what is gone stops, the rest goes on."""
     mesh = locate(url)
     if mesh.mode == "docker":  # there are two watchdogs, and a message reaches one of them
-        compose.show("kill", "--signal", "HUP", "watchdog")
+        compose.hang_up("watchdog")
         say("the watchdogs read their tree again: `warren tree` says what came of it")
         return Exit.DONE
     answers: list[TreeReloaded] = []

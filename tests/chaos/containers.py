@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,8 +30,10 @@ class DockerMesh:
 
     async def stub_host(self) -> str:
         """The address of this machine on Docker's bridge, where containers reach the model server: no other network."""
-        plain = "{{(index .IPAM.Config 0).Gateway}}"
-        return (await run_command("docker", "network", "inspect", "bridge", "-f", plain, env=dict(os.environ))).strip()
+        plain = "{{json (index .IPAM.Config 0)}}"
+        found = await run_command("docker", "network", "inspect", "bridge", "-f", plain, env=dict(os.environ))
+        config = json.loads(found)  # some engines leave the gateway out: then it is the first address
+        return config.get("Gateway") or str(next(ip_network(config["Subnet"]).hosts()))
 
     async def up(self, settings: dict[str, str]) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
