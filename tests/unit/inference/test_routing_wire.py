@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,22 +18,37 @@ RESTRICTED = generate(sensitivity="restricted")
 
 
 @asynccontextmanager
-async def elsewhere(to: str, *, but: str = "none") -> AsyncIterator[str]:
-    """A server that sends everybody on to another; not those who ask for the path `but`, who get an empty object."""
+async def serving(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
+    """A server that answers the head of each request; all its connections end with the block."""
+    open_now: set[asyncio.StreamWriter] = set()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        path = head.split(" ")[1]
-        status = "200 OK" if path == but else f"307 Temporary Redirect\r\nLocation: {to}{path}"
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
-        await writer.drain()
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            writer.write(answer((await reader.readuntil(b"\r\n\r\n")).decode()))
+            await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for writer in open_now:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def elsewhere(to: str, *, but: str = "none") -> contextlib.AbstractAsyncContextManager[str]:
+    """A server that sends everybody on to another; not those who ask for the path `but`, who get an empty object."""
+
+    def answer(head: str) -> bytes:
+        path = head.split(" ")[1]
+        status = "200 OK" if path == but else f"307 Temporary Redirect\r\nLocation: {to}{path}"
+        return f"HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode()
+
+    return serving(answer)
 
 
 async def test_an_ollama_that_redirects_is_not_followed() -> None:
@@ -128,24 +143,15 @@ async def test_an_ollama_gets_the_key_of_its_own_entry_and_never_the_librarys(
 ) -> None:
     monkeypatch.setenv("OLLAMA_API_KEY", "of another host")
     heads: list[str] = []
-    answering: list[asyncio.Task[None] | None] = []
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering.append(asyncio.current_task())
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n" + b'{"models":[]}')
-            await writer.drain()
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+    def answer(head: str) -> bytes:
+        heads.append(head.lower())
+        return b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{"models":[]}'
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    host = OllamaHost(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", api_key=key)
-    assert (await host.probe()).error is None
-    await host.close()
-    server.close()
-    await asyncio.gather(*(task for task in answering if task))
+    async with serving(answer) as url:
+        host = OllamaHost(url, api_key=key)
+        assert (await host.probe()).error is None
+        await host.close()
     found = [line for head in heads for line in head.split("\r\n") if line.startswith("authorization:")]
     assert len(heads) >= 2
     assert found == ([f"authorization: {sent.lower()}"] * len(heads) if sent else [])
