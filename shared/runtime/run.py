@@ -20,7 +20,7 @@ from shared.runtime.settings import MeshSettings
 log = structlog.get_logger()
 S = TypeVar("S", bound=MeshSettings)
 GC_THRESHOLD = (7000, 10, 10)
-"""Python's own, which `services/__init__.py` raises for the imports."""
+"""Ten times Python's own for the youngest generation; `services/__init__.py` raises it further for the imports."""
 
 
 def start(name: str, build: Callable[[S], Service], settings: S) -> None:
